@@ -1,0 +1,1 @@
+"""Sans-I/O codecs: bytes and text to typed messages and back."""
