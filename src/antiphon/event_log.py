@@ -20,7 +20,7 @@ HISTORY_EVENTS = 10_000
 """Events kept in memory for readers that join a live session late."""
 
 
-class ReaderOverflow(Exception):  # noqa: N818 - an outcome
+class ReaderOverflow(Exception):
     """The reader fell too far behind and was closed."""
 
 

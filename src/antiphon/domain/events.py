@@ -99,8 +99,7 @@ class ParticipantLeft(EventBody):
     type: ClassVar[EventType] = EventType.PARTICIPANT_LEFT
     participant: str
     reason: str
-    close_code: int
-    """None = None"""
+    close_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +320,13 @@ class TurnLatency(EventBody):
     turn: int
     voice_to_voice_ms: int
     """End of the caller's speech to the agent's first audio."""
-    end_of_speech_to_transcript_ms: int
-    """None = None"""
-    end_of_turn_ms: int
-    """None = None | End of speech to the decision that the turn is over."""
-    llm_first_token_ms: int
-    """None = None | End of turn to the first token."""
-    tts_first_audio_ms: int
-    """None = None | Text handed over to first audio."""
+    end_of_speech_to_transcript_ms: int | None = None
+    end_of_turn_ms: int | None = None
+    """End of speech to the decision that the turn is over."""
+    llm_first_token_ms: int | None = None
+    """End of turn to the first token."""
+    tts_first_audio_ms: int | None = None
+    """Text handed over to first audio."""
     tools: dict[str, int] = field(default_factory=dict)
     """Tool name to duration, ms."""
 

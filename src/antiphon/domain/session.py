@@ -66,7 +66,7 @@ TRANSITIONS: dict[tuple[SessionState, Signal], SessionState] = {
 }
 
 
-class IllegalTransition(Exception):  # noqa: N818 - named as the fact it states
+class IllegalTransition(Exception):
     """The signal does not apply in this state."""
 
     def __init__(self, state: SessionState, signal: Signal):

@@ -1,0 +1,1 @@
+"""Pipecat assembly: from an agent and a transport to a running pipeline."""

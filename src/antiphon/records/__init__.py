@@ -1,0 +1,1 @@
+"""The durable store: sessions, events, exports."""

@@ -24,7 +24,7 @@ class ToolContext:
 ToolHandler = Callable[[ToolContext, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-class ToolFailed(Exception):  # noqa: N818 - an outcome, told to the model
+class ToolFailed(Exception):
     """A tool could not do what was asked; the message is data for the model, not prose to speak.
 
     Args:

@@ -1,0 +1,1 @@
+"""Ways in: a socket and a codec make a Pipecat transport."""
