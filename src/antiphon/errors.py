@@ -14,7 +14,7 @@
     └── ServiceError           a speech or language service failed
 
 Each class carries a stable `code`, the HTTP status and the WebSocket close code that answer it, and
-the level to log it at. Errors carry data; one place (`antiphon.api.errors`) turns them into replies.
+the level to log it at. Errors carry data; `antiphon.api.errors` alone turns them into replies.
 """
 
 import logging

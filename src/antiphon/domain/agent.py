@@ -61,7 +61,7 @@ class TurnPolicy(_Strict):
     vad_start_secs: float = Field(0.2, ge=0.02, le=2, description="Speech before a start, s.")
     vad_stop_secs: float = Field(0.2, ge=0.05, le=5, description="Silence before a stop, s.")
     vad_min_volume: float = Field(
-        0.0, ge=0, le=1, description="Least loudness (RMS, 0–1) of a window counted as speech."
+        0.0, ge=0, le=1, description="Least loudness (RMS, 0 to 1) of a window counted as speech."
     )
     end_of_turn: Literal["speech_timeout", "smart_turn"] = Field(
         "speech_timeout", description="How the end of the caller's turn is decided."

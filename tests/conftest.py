@@ -1,0 +1,9 @@
+"""Fixtures for the whole suite."""
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """All asynchronous tests run on asyncio, as production does."""
+    return "asyncio"
