@@ -96,6 +96,8 @@ class _State:
     """The intent being worked on."""
     checking: bool = False
     """Whether the call under way is the intent's check."""
+    open: Match | None = None
+    """An intent that could not be carried out and that the caller may complete by one more slot."""
     misses: int = 0
     """Times in a row that the caller was not understood."""
     calls: Mapping[str, str] = field(default_factory=dict)
@@ -196,8 +198,11 @@ class Dialogue:
 
     def _begin(self, state: _State, match: Match) -> _State:
         """Start on an intent."""
-        state = replace(state, misses=0)
         reply = self.replies.file.intents[match.intent]
+        if reply.refine and state.open is not None:
+            match = Match(state.open.intent, {**state.open.slots, **match.slots})
+            reply = self.replies.file.intents[match.intent]
+        state = replace(state, misses=0, open=Match(reply.then) if reply.then else None)
         if reply.repeat and state.said:
             return replace(state, match=match, due=(Say(state.said),))
         if reply.say:
@@ -209,12 +214,14 @@ class Dialogue:
         return self._call(state, match, reply.call)
 
     def _after_result(self, state: _State, tool: str, data: Mapping[str, Any]) -> _State:
-        if state.match is not None:
-            reply = self.replies.file.intents[state.match.intent]
+        match = state.match
+        if match is not None:
+            reply = self.replies.file.intents[match.intent]
             if state.checking and reply.check and reply.check.tool == tool:
-                return self._checked(replace(state, checking=False), state.match, reply, data)
+                return self._checked(replace(state, checking=False), match, reply, data)
             if reply.tool == tool:
-                return self._report(state, reply, state.match.slots, data)
+                state = replace(state, open=None if data.get("ok", True) else match)
+                return self._report(state, reply, match.slots, data)
         foreign = self.replies.by_tool(tool)
         if foreign is None:
             text = (

@@ -61,6 +61,14 @@ class Reply(_Strict):
     """What one intent does and says."""
 
     say: TemplateText | None = Field(None, description="Said at once; no tool is called.")
+    then: str | None = Field(
+        None, description="Intent that a `refine` sentence completes after this `say`."
+    )
+    refine: bool = Field(
+        False,
+        description="If the agent has just asked for what this sentence names, its slots complete "
+        "the intent that was asked about; else the reply is as usual.",
+    )
     repeat: bool = Field(False, description="Say again what was said last; else `say`.")
     tool: str | None = Field(None, description="Tool to call.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="See `Call`.")
@@ -263,16 +271,20 @@ def _intent_problems(file: ReplyFile, sentences: SentenceSet) -> Iterator[str]:
             yield f"{key}: {name!r} is not among the intents of {sentences.source}"
     for name in sorted(file.intents.keys() & known):
         reply = file.intents[name]
-        slots = sentences.slot_names(name)
-        calls = [c for c in (reply.check, reply.call if reply.tool else None) if c]
-        for call in calls:
-            for argument, value in call.arguments.items():
-                for slot in _PLACEHOLDER.findall(value) if isinstance(value, str) else []:
-                    if slot not in slots:
-                        yield (
-                            f"intents.{name}.arguments.{argument}: no sentence of {name} has a "
-                            f"slot {slot!r}"
-                        )
+        if reply.then and reply.then not in known:
+            yield f"intents.{name}.then: {reply.then!r} is not among the intents"
+        yield from _slot_problems(name, reply, sentences.slot_names(name))
+
+
+def _slot_problems(intent: str, reply: Reply, slots: Collection[str]) -> Iterator[str]:
+    for call in filter(None, (reply.check, reply.call if reply.tool else None)):
+        for argument, value in call.arguments.items():
+            for slot in _PLACEHOLDER.findall(value) if isinstance(value, str) else []:
+                if slot not in slots:
+                    yield (
+                        f"intents.{intent}.arguments.{argument}: no sentence of {intent} has a "
+                        f"slot {slot!r}"
+                    )
 
 
 def _tool_problems(file: ReplyFile, tools: Collection[str]) -> list[str]:
