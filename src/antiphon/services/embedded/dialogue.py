@@ -102,8 +102,10 @@ class _State:
     """Times in a row that the caller was not understood."""
     calls: Mapping[str, str] = field(default_factory=dict)
     """Call id to tool name."""
-    due: tuple[Action, ...] = ()
-    """What the newest facts ask for and nothing has answered yet."""
+    answer: Action | None = None
+    """What the caller's newest words ask for, until it is done."""
+    reports: tuple[str, ...] = ()
+    """What the results of calls ask to be said, until something is said."""
 
 
 class Dialogue:
@@ -140,12 +142,12 @@ class Dialogue:
             The next action, or None if nothing waits for an answer, e.g. while a call runs.
         """
         state = _State()
-        for fact in _facts(messages[-WINDOW_MESSAGES:]):
+        for fact in _without_filler(list(_facts(messages[-WINDOW_MESSAGES:]))):
             state = self._after(state, fact)
-        for action in state.due:
-            if isinstance(action, CallTool):
-                return action
-        text = " ".join(action.text for action in state.due if isinstance(action, Say))
+        if isinstance(state.answer, CallTool):
+            return state.answer
+        answer = (state.answer.text,) if state.answer else ()
+        text = " ".join(part for part in (*answer, *state.reports) if part)
         return Say(text) if text else None
 
     # -- one fact ---------------------------------------------------------------------------
@@ -153,13 +155,12 @@ class Dialogue:
     def _after(self, state: _State, fact: _Fact) -> _State:
         match fact:
             case _User(text):
-                return self._after_user(replace(state, due=()), text)
+                return self._after_user(replace(state, answer=None, reports=()), text)
             case _Agent(text):
                 heard = f"{state.heard} {text}" if state.question else ""
-                return replace(state, due=(), said=text, heard=heard)
+                return replace(state, answer=None, reports=(), said=text, heard=heard)
             case _Called(call_id, name):
-                due = tuple(a for a in state.due if not isinstance(a, CallTool))
-                return replace(state, due=due, calls={**state.calls, call_id: name})
+                return replace(state, answer=None, calls={**state.calls, call_id: name})
             case _Result(call_id, data):
                 return self._after_result(state, state.calls.get(call_id, ""), data)
 
@@ -194,7 +195,7 @@ class Dialogue:
     def _not_understood(self, state: _State) -> _State:
         texts = self.replies.file.fallback
         text = self.replies.render(texts[min(state.misses, len(texts) - 1)])
-        return replace(state, misses=state.misses + 1, match=None, due=(Say(text),))
+        return replace(state, misses=state.misses + 1, match=None, answer=Say(text))
 
     def _begin(self, state: _State, match: Match) -> _State:
         """Start on an intent."""
@@ -204,7 +205,7 @@ class Dialogue:
             reply = self.replies.file.intents[match.intent]
         state = replace(state, misses=0, open=Match(reply.then) if reply.then else None)
         if reply.repeat and state.said:
-            return replace(state, match=match, due=(Say(state.said),))
+            return replace(state, match=match, answer=Say(state.said))
         if reply.say:
             return self._say(state, reply.say, match)
         if reply.check:
@@ -229,7 +230,7 @@ class Dialogue:
                 if data.get("ok", True)
                 else self.replies.render(self.replies.file.errors["default"], slots={}, result=data)
             )
-            return replace(state, due=(*state.due, Say(text)))
+            return replace(state, reports=(*state.reports, text))
         return self._report(state, foreign, {}, data)
 
     def _checked(
@@ -239,14 +240,14 @@ class Dialogue:
             return self._report(state, reply, match.slots, {**data, "ok": False})
         blocked = self.replies.render(reply.check.blocked, slots=match.slots, result=data)
         if blocked:
-            return replace(state, due=(*state.due, Say(blocked)))
+            return replace(state, reports=(*state.reports, blocked))
         return self._confirm(state, match, reply, data)
 
     def _report(
         self, state: _State, reply: Reply, slots: Mapping[str, Any], data: Mapping[str, Any]
     ) -> _State:
         text = self.replies.outcome(reply, slots, data)
-        return replace(state, due=(*state.due, Say(text)))
+        return replace(state, reports=(*state.reports, text))
 
     # -- small steps ------------------------------------------------------------------------
 
@@ -255,19 +256,31 @@ class Dialogue:
     ) -> _State:
         text = self.replies.render(reply.confirm or "", slots=match.slots, result=data)
         question = _Question(match, text, text)
-        return replace(state, question=question, heard="", due=(*state.due, Say(text)))
+        return replace(state, question=question, heard="", answer=Say(text))
 
     def _ask(self, state: _State, question: _Question, text: str) -> _State:
         asked = replace(question, said=text, times=question.times + 1)
-        return replace(state, question=asked, heard="", due=(Say(text),))
+        return replace(state, question=asked, heard="", answer=Say(text))
 
     def _call(self, state: _State, match: Match, call: Call) -> _State:
         action = CallTool(call.tool, call.arguments_for(match.slots))
-        return replace(state, match=match, checking=False, due=(action,))
+        return replace(state, match=match, checking=False, answer=action)
 
     def _say(self, state: _State, template: str | None, match: Match) -> _State:
         text = self.replies.render(template or "", slots=match.slots)
-        return replace(state, match=match, due=(Say(text),))
+        return replace(state, match=match, answer=Say(text))
+
+
+def _without_filler(facts: list[_Fact]) -> list[_Fact]:
+    """Leave out what was spoken while a call ran, so that its result still waits for an answer.
+
+    Pipecat writes a result in the place of the call, before words spoken meanwhile, and then asks
+    for an answer; it never asks after an answer. So text after the last result is not its answer.
+    """
+    end = len(facts)
+    while end and isinstance(facts[end - 1], _Agent):
+        end -= 1
+    return facts[:end] if end and isinstance(facts[end - 1], _Result) else facts
 
 
 def _heard_most(said: str, heard: str) -> bool:
