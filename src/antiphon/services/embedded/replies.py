@@ -194,21 +194,27 @@ class Replies:
         return self.render(template, slots=slots, result=result)
 
     def _render(self, text: str, **values: Any) -> str:
+        return " ".join(self._compiled(text).render(**values).split())
+
+    def _compiled(self, text: str) -> Template:
         template = self._templates.get(text)
         if template is None:
             template = self._environment.from_string(self.file.macros + text)
             self._templates[text] = template
-        return " ".join(template.render(**values).split())
+        return template
 
     def by_tool(self, tool: str) -> Reply | None:
         """The first reply that calls `tool`, for calls that another language model began."""
         return next((r for r in self.file.intents.values() if r.tool == tool), None)
 
     def _template_problems(self) -> Iterator[str]:
-        """Templates that do not compile, or need values that are not there when they are said."""
+        """Templates that do not compile, or need values that are not there when they are said.
+
+        All of them stay compiled, so that no call waits for it.
+        """
         for where, text in _templates(self.file):
             try:
-                template = self._environment.from_string(self.file.macros + text)
+                template = self._compiled(text)
                 if where == "errors.default" or where.startswith("fallback"):
                     template.render()
                 elif where == "ask_again":

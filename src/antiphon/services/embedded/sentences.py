@@ -118,7 +118,9 @@ class SentenceSet:
                 ],
                 source=source,
             )
-        return cls(intents, source)
+        sentences = cls(intents, source)
+        sentences.match("1 warm up")  # hassil builds its indexes at first use: not on a call
+        return sentences
 
     @property
     def language(self) -> str:
