@@ -123,15 +123,27 @@ class AgentStore:
             raise ConfigurationError(problems)
         return sorted(agents.values(), key=lambda agent: agent.name)
 
-    def get(self, name: str) -> LoadedAgent:
+    def resolve(self, name_or_path: str) -> LoadedAgent:
         """An agent by name, or by the path of its file (anything with a `/` or a YAML suffix).
+
+        For what the operator writes (settings, command line); a client's words go to `get`, which
+        never opens a path.
 
         Raises:
             NotFound: There is no agent of this name.
             ConfigurationError: Its file cannot be used.
         """
-        if "/" in name or name.endswith(SUFFIXES):
-            return load_agent(Path(name).expanduser())
+        if "/" in name_or_path or name_or_path.endswith(SUFFIXES):
+            return load_agent(Path(name_or_path).expanduser())
+        return self.get(name_or_path)
+
+    def get(self, name: str) -> LoadedAgent:
+        """An agent by the name in its file.
+
+        Raises:
+            NotFound: There is no agent of this name.
+            ConfigurationError: Its file cannot be used.
+        """
         known: list[str] = []
         for directory in self._directories:
             for path in _agent_files(directory):

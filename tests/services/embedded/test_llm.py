@@ -1,9 +1,11 @@
 """Text conversations through a real Pipecat pipeline, with the real tools on a real database."""
 
 import asyncio
+import dataclasses
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from antiphon.agents.loader import AgentStore
 from antiphon.pipeline.tools import register_tools, tools_schema
 from antiphon.services.embedded.dialogue import Dialogue
 from antiphon.services.embedded.llm import EmbeddedLLMService
+from antiphon.services.embedded.replies import Replies, ReplyFile
 from antiphon.services.embedded.sentences import SentenceSet
 from antiphon.tools.base import Tool, ToolContext
 from antiphon.tools.call import CallTools
@@ -246,6 +249,9 @@ async def test_a_person_who_cannot_be_had_calls_back(dial: Dial, tmp_path: Path)
     async with dial() as call:
         assert "a person will call you back" in await call.ask("talk to a human")
         assert call.tool_calls[0][0] == "transfer_to_human"
+    with closing(sqlite3.connect(tmp_path / "shop.sqlite3")) as database:
+        rows = database.execute("SELECT caller, session_id, reason FROM callbacks").fetchall()
+    assert rows == [("anna", "session of anna", "the caller asked for a person")]
 
 
 async def test_goodbye_ends_the_call_with_a_goodbye(dial: Dial):
@@ -257,8 +263,6 @@ async def test_goodbye_ends_the_call_with_a_goodbye(dial: Dial):
 @contextmanager
 def replaced(name: str, **changes: Any) -> Iterator[Callable[[Tool], Tool]]:
     """A change of one tool."""
-    import dataclasses
-
     yield lambda tool: dataclasses.replace(tool, **changes) if tool.name == name else tool
 
 
@@ -397,8 +401,6 @@ async def test_handlers_may_be_registered_as_on_any_language_model():
 
 
 def _tiny() -> Dialogue:
-    from antiphon.services.embedded.replies import Replies, ReplyFile
-
     data = {name: {"data": [{"sentences": [name.lower()]}]} for name in ("Affirm", "Deny")}
     replies = {
         "affirm": "Affirm",
