@@ -170,10 +170,12 @@ class SentenceSet:
 
     def match(self, text: str) -> Match | None:
         """The intent of a transcript or of typed text; None if no template matches the whole."""
+        if len(text) > MAX_TEXT_CHARS:
+            return None
         return self._match(normalize(text, self.language))
 
     def _recognize(self, text: str) -> Match | None:
-        if not text or len(text) > MAX_TEXT_CHARS:
+        if not text:
             return None
         result = recognize(text, self.intents, language=self.language)
         if result is None:
@@ -188,8 +190,6 @@ def normalize(text: str, language: str = "en") -> str:
     "Where is order #10023?" becomes "where is order one zero zero two three", since order numbers
     are spoken digit by digit; numbers of one or two digits stay ("2 mugs").
     """
-    if len(text) > MAX_TEXT_CHARS:
-        return text
 
     def digits(found: re.Match[str]) -> str:
         return f" {spell_digits(found.group(), language)} "
