@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from antiphon.cli.caller.sound import SHIPPED_DIR, samples_of, write_wav
+from antiphon.cli.caller.sound import SHIPPED_DIR, loud_span, samples_of, write_wav
 from antiphon.services.embedded.flite import flite_engine
 from antiphon.services.embedded.tts_engine import SpeechChunk, SpeechOptions
-from antiphon.services.embedded.tts_silence import SilenceTrimmer
 
 VOICE = "slt"
+MARGIN_MS = 30  # of the engine's own audio around the sound: soft onsets and endings
 PADDING_MS = 100
 NOISE_RMS = 4
 SENTENCES = {
@@ -32,15 +32,16 @@ SENTENCES = {
 
 def say(text: str) -> bytes:
     engine = flite_engine()
-    trimmer = SilenceTrimmer(engine.sample_rate)
     speech = bytearray()
 
     def take(chunk: SpeechChunk) -> bool:
-        speech.extend(trimmer.push(chunk.audio))
+        speech.extend(chunk.audio)
         return True
 
     engine.synthesize(text, SpeechOptions(VOICE), take)
-    return bytes(speech)
+    first, last = loud_span(bytes(speech), engine.sample_rate) or (0, 0)
+    margin = engine.sample_rate * MARGIN_MS // 1000
+    return bytes(speech[max(first - margin, 0) * 2 : (last + margin) * 2])
 
 
 def with_background(speech: bytes, sample_rate: int) -> bytes:

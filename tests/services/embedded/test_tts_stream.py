@@ -9,6 +9,7 @@ import pytest
 from antiphon.errors import ServiceError
 from antiphon.services.embedded.espeak import espeak_engine
 from antiphon.services.embedded.tts_engine import Sink, SpeechChunk, SpeechOptions, SpokenWord
+from antiphon.services.embedded.tts_silence import KEPT_HEAD_MS, THRESHOLD
 from antiphon.services.embedded.tts_stream import speak
 
 OPTIONS = SpeechOptions("en-us")
@@ -50,7 +51,7 @@ def loud(ms: int) -> bytes:
 async def test_first_audio_is_audible_and_the_text_is_timed() -> None:
     chunks = [chunk async for chunk in speak(espeak_engine(), "Two blue mugs.", OPTIONS)]
     audio = np.frombuffer(b"".join(chunk.audio for chunk in chunks), "<i2").astype(int)
-    assert np.flatnonzero(np.abs(audio) > 64)[0] < 0.005 * 22_050
+    assert np.flatnonzero(np.abs(audio) > THRESHOLD)[0] < 0.016 * 22_050
     assert [w.text for chunk in chunks for w in chunk.words] == ["Two", "blue", "mugs."]
 
 
@@ -59,7 +60,10 @@ async def test_word_times_count_from_the_trimmed_start() -> None:
     engine = ScriptedEngine([silence, SpeechChunk(loud(60), (SpokenWord("two", 130.0),))])
     engine.go_on.set()
     words = [w async for chunk in speak(engine, "one two", OPTIONS) for w in chunk.words]
-    assert [(w.text, w.at_ms) for w in words] == [("one", 4.0), ("two", 34.0)]
+    assert [(w.text, w.at_ms) for w in words] == [
+        ("one", KEPT_HEAD_MS),
+        ("two", KEPT_HEAD_MS + 30),
+    ]
 
 
 async def test_closing_the_stream_stops_the_engine() -> None:

@@ -4,10 +4,11 @@ import numpy as np
 
 from antiphon.domain.audio import BYTES_PER_SAMPLE, AudioFormat
 
-THRESHOLD = 64
-"""Samples this quiet are silence (-54 dBFS); both engines' padding is far below it."""
+THRESHOLD = 200
+"""Samples this quiet are silence (-44 dBFS). espeak-ng pads with zeros, flite with up to 0.3 s of
+low noise whose peaks reach 160."""
 
-KEPT_HEAD_MS = 4.0
+KEPT_HEAD_MS = 15.0
 """Left before the first sound, so that a soft onset is not cut."""
 
 KEPT_TAIL_MS = 30.0
