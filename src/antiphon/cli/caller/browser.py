@@ -1,0 +1,97 @@
+"""The browser page as a caller: PCM16 24 kHz both ways, JSON text from the server.
+
+Source: rodrigowf/agentic, `/api/realtime/pipecat/ws/{conversation_id}`: `transcription` and
+`function_call`, which are read as strictly as the page uses them. Messages that only our own
+console knows (interim transcripts, states, interruption…) are read where they are known and noted
+where not, since a page ignores what it does not know.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from antiphon.cli.caller.messages import (
+    AgentAudio,
+    AgentText,
+    Dropped,
+    Flush,
+    Heard,
+    Notice,
+    PeerError,
+    ToolCall,
+    Transcript,
+)
+
+SAMPLE_RATE = 24_000
+AGENT_ROLES = ("assistant", "agent", "bot")
+INTERRUPTION_TYPES = ("interruption", "interrupted", "flush", "clear")
+AGENT_TEXT_TYPES = ("agent_text", "llm_text")
+INTERIM_TYPES = ("interim", "interim_transcription", "transcription_interim")
+
+
+class BrowserCaller:
+    """A browser. Implements `CallerCodec`."""
+
+    name = "browser"
+    sample_rate = SAMPLE_RATE
+    waits_for_server = False
+    keepalive_secs = 0.0
+
+    def opening(self, now_ms: int) -> list[str | bytes]:
+        """Nothing: everything is in the URL."""
+        return []
+
+    def keepalive(self, now_ms: int) -> str:
+        """Not used."""
+        return ""
+
+    def audio(self, pcm: bytes, now_ms: int) -> bytes:
+        """The bare bytes."""
+        return pcm
+
+    def read(self, message: str | bytes) -> list[Heard]:
+        """Read one message."""
+        if isinstance(message, bytes):
+            if len(message) % 2:
+                # The page views the buffer as an Int16Array, which throws on an odd length.
+                return [Dropped(f"audio of {len(message)} bytes is not whole samples")]
+            return [AgentAudio(message, SAMPLE_RATE)]
+        try:
+            data = json.loads(message)
+        except ValueError as exc:
+            return [Dropped(f"not JSON: {exc}")]
+        if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+            return [Dropped("not an object with a type")]
+        return [_meaning(data["type"], data)]
+
+
+def _meaning(kind: str, data: dict[str, Any]) -> Heard:
+    if kind == "transcription":
+        return _transcription(data)
+    if kind == "function_call":
+        if not isinstance(data.get("name"), str) or "arguments" not in data:
+            return Dropped("function_call needs name and arguments")
+        return ToolCall(data["name"], data["arguments"])
+    text = data.get("text")
+    if kind in INTERIM_TYPES and isinstance(text, str):
+        return Transcript(text, final=False)
+    if kind in AGENT_TEXT_TYPES and isinstance(text, str):
+        return AgentText(text, bool(data.get("complete", data.get("is_complete", False))))
+    if kind in INTERRUPTION_TYPES:
+        return Flush()
+    if kind == "error":
+        return PeerError(str(data.get("message") or data.get("error") or data))
+    return Notice(kind, {name: value for name, value in data.items() if name != "type"})
+
+
+def _transcription(data: dict[str, Any]) -> Heard:
+    for name in ("text", "role", "timestamp"):
+        if not isinstance(data.get(name), str):
+            return Dropped(f"transcription.{name} is missing or not a string")
+    try:
+        datetime.fromisoformat(data["timestamp"])
+    except ValueError:
+        return Dropped(f"transcription.timestamp {data['timestamp']!r} is not ISO 8601")
+    if data["role"] in AGENT_ROLES:
+        return AgentText(data["text"])
+    return Transcript(data["text"], data.get("final", data.get("is_final", True)) is not False)

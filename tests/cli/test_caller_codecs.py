@@ -1,0 +1,180 @@
+"""Callers are as strict as the real peers: what they would drop is dropped, and counted."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon.cli.caller.browser import BrowserCaller
+from antiphon.cli.caller.codecs import codec_for
+from antiphon.cli.caller.messages import (
+    AgentAudio,
+    AgentText,
+    Dropped,
+    Flush,
+    Notice,
+    PeerError,
+    ToolCall,
+    Transcript,
+)
+from antiphon.cli.caller.pcm import PcmCaller
+from antiphon.cli.caller.rustpbx import FIELDS, RustpbxCaller
+from antiphon.errors import InvalidRequest
+
+GOOD: dict[str, dict[str, Any]] = {
+    "audio": {"audio_data": [0, 255, 1, 2], "sample_rate": 16000, "channels": 1, "frame_id": "f"},
+    "transcription": {"text": "hi", "is_final": True, "timestamp": 1, "language": "en"},
+    "llm_response": {"text": "hi", "is_complete": False, "timestamp": 1},
+    "tts_started": {"text": "hi", "timestamp": 1},
+    "tts_completed": {"text": "hi", "timestamp": 1},
+    "error": {"message": "bad", "timestamp": 1, "code": -5},
+    "metrics": {"key": "ttfb", "duration": 12, "timestamp": 1},
+    "ping": {"timestamp": 1},
+    "pong": {"timestamp": 1},
+    "connected": {"server": "s", "version": "v", "timestamp": 1},
+    "configured": {"call_id": "c", "status": "ok", "timestamp": 1},
+}
+
+
+def wire(kind: str, **changes: Any) -> str:
+    data = {"type": kind, **GOOD[kind], **changes}
+    return json.dumps({name: value for name, value in data.items() if value is not ...})
+
+
+def read_one(codec: Any, message: str | bytes) -> Any:
+    (heard,) = codec.read(message)
+    return heard
+
+
+def test_every_message_of_rustpbx_is_understood() -> None:
+    codec = RustpbxCaller()
+    heard = {kind: read_one(codec, wire(kind, extra="ignored")) for kind in FIELDS}
+    assert heard["audio"] == AgentAudio(b"\x00\xff\x01\x02", 16000)
+    assert heard["transcription"] == Transcript("hi", True)
+    assert heard["llm_response"] == AgentText("hi", False)
+    assert heard["error"] == PeerError("bad")
+    rest = {kind: h for kind, h in heard.items() if isinstance(h, Notice)}
+    assert set(rest) == set(FIELDS) - {"audio", "transcription", "llm_response", "error"}
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_rustpbx_drops_a_message_with_a_missing_field(kind: str) -> None:
+    for name in FIELDS[kind]:
+        heard = read_one(RustpbxCaller(), wire(kind, **{name: ...}))
+        assert heard == Dropped(f"{kind}.{name} is missing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("ping", {"timestamp": 1.0}),
+        ("ping", {"timestamp": -1}),
+        ("ping", {"timestamp": True}),
+        ("ping", {"timestamp": 2**64}),
+        ("ping", {"timestamp": "1"}),
+        ("metrics", {"duration": 12.5}),
+        ("audio", {"audio_data": [256]}),
+        ("audio", {"audio_data": [-1]}),
+        ("audio", {"audio_data": "AAA="}),
+        ("audio", {"sample_rate": 0}),
+        ("transcription", {"is_final": 1}),
+        ("transcription", {"language": 7}),
+        ("llm_response", {"text": None}),
+        ("error", {"code": 2**31}),
+        ("error", {"code": 1.5}),
+    ],
+)
+def test_rustpbx_drops_a_value_of_the_wrong_form(kind: str, changes: dict[str, Any]) -> None:
+    heard = read_one(RustpbxCaller(), wire(kind, **changes))
+    assert isinstance(heard, Dropped)
+    assert next(iter(changes)) in heard.reason
+
+
+def test_optional_fields_of_rustpbx_may_be_null_or_absent() -> None:
+    codec = RustpbxCaller(generation="B")
+    assert read_one(codec, wire("transcription", language=None)) == Transcript("hi", True)
+    assert read_one(codec, wire("transcription", language=...)) == Transcript("hi", True)
+    assert read_one(codec, wire("error", code=None)) == PeerError("bad")
+
+
+def test_generations_differ_in_language_binary_audio_and_who_speaks_first() -> None:
+    a, b, c = (RustpbxCaller(generation=g) for g in ("A", "B", "C"))
+    assert isinstance(read_one(a, wire("transcription", language=...)), Dropped)
+    assert isinstance(read_one(a, b"\0\0"), Dropped)
+    assert isinstance(read_one(b, b"\0\0"), Dropped)
+    assert read_one(c, b"\1\0") == AgentAudio(b"\1\0", 16000)
+    assert [x.waits_for_server for x in (a, b, c)] == [True, True, False]
+    assert b.audio(b"\1\0", 5) == b"\1\0"
+    up = json.loads(a.audio(b"\1\xff", 5))
+    assert up["command"] == "audio"
+    assert up["audio_data"] == [1, 255]
+    assert (up["sample_rate"], up["channels"], up["timestamp"]) == (16000, 1, 5)
+
+
+def test_rustpbx_opens_with_configure_and_a_ping() -> None:
+    configure, ping = (json.loads(m) for m in RustpbxCaller(room="r1").opening(77))
+    assert configure["command"] == "configure"
+    assert configure["room_id"] == "r1"
+    assert configure["system_prompt"] is None
+    assert ping == {"command": "ping", "timestamp": 77}
+    assert RustpbxCaller().room.startswith("rustpbx_")
+
+
+def test_the_browser_reads_its_messages_strictly() -> None:
+    codec = BrowserCaller()
+    said = {
+        "type": "transcription",
+        "text": "hi",
+        "role": "user",
+        "user_id": "u",
+        "timestamp": "2026-01-02T03:04:05+00:00",
+    }
+    assert read_one(codec, json.dumps(said)) == Transcript("hi")
+    assert read_one(codec, json.dumps({**said, "role": "assistant"})) == AgentText("hi")
+    assert isinstance(read_one(codec, json.dumps({**said, "timestamp": 17})), Dropped)
+    assert isinstance(read_one(codec, json.dumps({**said, "timestamp": "noon"})), Dropped)
+    call = {"type": "function_call", "name": "view_cart", "arguments": {}}
+    assert read_one(codec, json.dumps(call)) == ToolCall("view_cart", {})
+    assert isinstance(read_one(codec, json.dumps({"type": "function_call"})), Dropped)
+    assert read_one(codec, '{"type": "interruption"}') == Flush()
+    assert read_one(codec, '{"type": "level", "rms": 1}') == Notice("level", {"rms": 1})
+    assert read_one(codec, b"\1\0") == AgentAudio(b"\1\0", 24000)
+    assert isinstance(read_one(codec, b"\1"), Dropped)
+
+
+@given(st.text() | st.binary())
+def test_no_message_breaks_a_caller(message: str | bytes) -> None:
+    for codec in (RustpbxCaller(), RustpbxCaller(generation="A"), BrowserCaller(), PcmCaller(8000)):
+        assert len(codec.read(message)) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(FIELDS)), st.dictionaries(st.sampled_from(["text", "type"]), JSON))
+def test_no_json_breaks_a_caller(kind: str, changes: dict[str, Any]) -> None:
+    for codec in (RustpbxCaller(), BrowserCaller(), PcmCaller(8000)):
+        assert len(codec.read(wire(kind, **changes))) == 1
+
+
+def test_the_path_of_the_url_chooses_the_transport() -> None:
+    def kind(url: str, transport: str = "auto") -> tuple[str, int]:
+        codec = codec_for(url, transport)
+        return codec.name, codec.sample_rate
+
+    assert kind("ws://h/ws/rustpbx") == ("rustpbx", 16000)
+    assert kind("ws://h") == ("rustpbx", 16000)
+    assert kind("wss://h/api/realtime/pipecat/ws/x?voice=a") == ("browser", 24000)
+    assert kind("ws://h/ws/pcm?rate=16000") == ("pcm", 16000)
+    assert kind("ws://h/ws/pcm") == ("pcm", 8000)
+    assert kind("ws://h/anything", "browser") == ("browser", 24000)
+    with pytest.raises(InvalidRequest, match="--transport"):
+        codec_for("ws://h/anything")
+    with pytest.raises(InvalidRequest, match="ws://"):
+        codec_for("http://h/ws/rustpbx")
