@@ -1,12 +1,14 @@
 """Whole calls against a small WebSocket server."""
 
 import asyncio
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection
@@ -244,3 +246,20 @@ def test_the_command_fails_with_2_on_what_it_can_not_try(hello: Path) -> None:
         code, _, err = command_line(*arguments)
         assert code == 2
         assert message in " ".join(err.split())
+
+
+async def test_a_terminal_shows_the_turns_their_latency_and_what_was_dropped(hello: Path) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    async with running(Peer(on_end_of_speech=tell)) as peer:
+        await run_script(Script((hello,)), peer.url, codec_for(peer.url), CallView(console))
+    last_picture = screen.getvalue()[-4_000:]
+    for shown in (
+        "hello",
+        "hi there",
+        "Hello you.",
+        " ms",
+        "unknown type 'novelty'",
+        "a small one",
+    ):
+        assert shown in last_picture

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from antiphon.errors import AntiphonError
 
@@ -76,7 +77,7 @@ def call(
             run_script(script, url, codec, view, headers=headers, answer_timeout_s=timeout_secs)
         )
     except AntiphonError as exc:
-        errors.print(f"[red]{exc.message}[/]", highlight=False)
+        errors.print(Text(exc.message, style="red"))
         raise typer.Exit(2) from exc
     if as_json:
         data = outcome.report.as_dict()
@@ -84,6 +85,6 @@ def call(
         data["error"] = outcome.error.as_dict() if outcome.error else None
         typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
     elif outcome.error is not None:
-        errors.print(f"[red]{outcome.error.message}[/]", highlight=False)
+        errors.print(Text(outcome.error.message, style="red"))
     if not outcome.ok:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from antiphon.errors import AntiphonError, InvalidRequest
 
@@ -57,7 +58,7 @@ def demo(
     try:
         result = asyncio.run(run_demo(transport, folder, console, record=record))
     except AntiphonError as exc:
-        Console(stderr=True).print(f"[red]{exc.message}[/]", highlight=False)
+        Console(stderr=True).print(Text(exc.message, style="red"))
         raise typer.Exit(1) from exc
     _print_result(result, folder, console)
     if result.problems:
@@ -88,7 +89,7 @@ async def run_demo(
     script = Script(tuple(shipped_audio(name) for name in CONVERSATION), record=record)
     room = f"demo_{uuid.uuid4()}"
     if console is not None:
-        console.print(f"Starting a server with its data in {data_dir} …", highlight=False)
+        console.print(Text(f"Starting a server with its data in {data_dir} …"))
     async with ServerProcess(data_dir) as server:
         url = server.ws_url + (
             "/ws/rustpbx" if transport == "rustpbx" else f"/api/realtime/pipecat/ws/{room}"
@@ -145,14 +146,11 @@ def _plain(text: str) -> str:
 def _print_result(result: DemoResult, data_dir: Path, console: Console) -> None:
     console.print()
     if result.order:
-        console.print(f"Order on record: {result.order}", highlight=False)
-    console.print(f"Session {result.session_id}; its record is in {data_dir}", highlight=False)
+        console.print(Text(f"Order on record: {result.order}"))
+    console.print(Text(f"Session {result.session_id}; its record is in {data_dir}"))
     if result.session_id:
-        console.print(
-            f"See it with: antiphon serve --data-dir {data_dir}, then "
-            f"GET /api/v1/sessions/{result.session_id}",
-            highlight=False,
-        )
+        see = f"antiphon serve --data-dir {data_dir}, then GET /api/v1/sessions/{result.session_id}"
+        console.print(Text(f"See it with: {see}"))
     for problem in result.problems:
-        console.print(f"[red]{problem}[/]", highlight=False)
+        console.print(Text(problem, style="red"))
     console.print("[red]The demo failed.[/]" if result.problems else "[green]All is well.[/]")

@@ -99,7 +99,7 @@ async def _talk(
         except NoAnswer:
             view.note("no greeting: the caller speaks first")
     for number, (label, pcm) in enumerate(audio, start=1):
-        view.note(f"[cyan]caller      {label}[/]")
+        view.note(f"caller      {label}", "cyan")
         # There is something to speak over once the agent has begun to.
         if script.barge_in and call.ear.first_loud is not None:
             turn = await call.barge_in(

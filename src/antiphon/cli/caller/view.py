@@ -65,14 +65,18 @@ class CallView:
             self._problems.append(f"error: {heard.message}")
         if self._live is None and self._console is not None:
             line = _line(heard)
-            if line:
-                self._console.print(f"[dim]{at_s:7.2f} s[/]  {line}", highlight=False)
+            if line is not None:
+                self._print(at_s, line)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Say something about the call, where lines are printed."""
         if self._live is None and self._console is not None:
-            at_s = self._call.now if self._call else 0.0
-            self._console.print(f"[dim]{at_s:7.2f} s[/]  {text}", highlight=False)
+            self._print(self._call.now if self._call else 0.0, Text(text, style=style))
+
+    def _print(self, at_s: float, line: Text) -> None:
+        assert self._console is not None
+        # A Text, not a string: what was said is no markup, whatever brackets it has.
+        self._console.print(Text.assemble((f"{at_s:7.2f} s  ", "dim"), line))
 
     def _picture(self) -> RenderableType:
         call = self._call
@@ -88,7 +92,7 @@ class CallView:
         parts: list[RenderableType] = [state, turns_table(call.turns)]
         if self._problems:
             parts.append(Text("\n".join(self._problems[-PROBLEMS_SHOWN:]), style="red"))
-        return Panel(Group(*parts), title=f"call to {call.url}", border_style="dim")
+        return Panel(Group(*parts), title=Text(f"call to {call.url}"), border_style="dim")
 
 
 def turns_table(turns: list[Turn]) -> Table:
@@ -102,12 +106,12 @@ def turns_table(turns: list[Turn]) -> Table:
     table.add_column("answer after", justify="right")
     for turn in turns:
         table.add_row(
-            str(turn.number),
-            turn.said,
-            turn.transcript,
-            "\n".join(_tool(call) for call in turn.tool_calls),
-            turn.agent_text,
-            latency_text(turn),
+            Text(str(turn.number)),
+            Text(turn.said),
+            Text(turn.transcript),
+            Text("\n".join(_tool(call) for call in turn.tool_calls)),
+            Text(turn.agent_text),
+            Text(latency_text(turn)),
         )
     return table
 
@@ -128,17 +132,17 @@ def _tool(call: dict[str, Any]) -> str:
     return f"{call.get('name')} {shown}".strip()
 
 
-def _line(heard: Heard) -> str:
-    """A fact in one line; empty for those not worth one."""
+def _line(heard: Heard) -> Text | None:
+    """A fact in one line; None for those not worth one."""
     if isinstance(heard, Transcript) and heard.final:
-        return f"understood  {heard.text}"
+        return Text(f"understood  {heard.text}")
     if isinstance(heard, AgentText) and heard.complete and heard.text:
-        return f"agent       {heard.text}"
+        return Text(f"agent       {heard.text}")
     if isinstance(heard, ToolCall):
         shown = _tool({"name": heard.name, "arguments": heard.arguments})
-        return f"tool        {shown}"
+        return Text(f"tool        {shown}")
     if isinstance(heard, PeerError):
-        return f"[red]error       {heard.message}[/]"
+        return Text(f"error       {heard.message}", style="red")
     if isinstance(heard, Dropped):
-        return f"[red]dropped     {heard.reason}[/]"
-    return ""
+        return Text(f"dropped     {heard.reason}", style="red")
+    return None
