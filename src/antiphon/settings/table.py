@@ -1,0 +1,271 @@
+"""The table of settings: name with unit, default, limits, help, and the other names it answers to.
+
+The environment name of a setting is `ANTIPHON_` and its name in capitals. `also(…)` lists further
+names, those of the projects that Antiphon replaces: their `.env` files keep working.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def also(*names: str) -> dict[str, Any]:
+    """Further environment names of a setting."""
+    return {"also": list(names)}
+
+
+def other_names(field: Any) -> list[str]:
+    """The further environment names of a model field."""
+    extra = field.json_schema_extra
+    return list(extra.get("also", [])) if isinstance(extra, dict) else []
+
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Secs = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseModel):
+    """Effective settings of one process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Where it answers.
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. Any but loopback needs an API key or allow_anonymous.",
+        json_schema_extra=also("SERVER_HOST", "PIPECAT_SERVER_HOST"),
+    )
+    port: Port = Field(
+        8765,
+        description="TCP port to listen on; 0 takes a free one.",
+        json_schema_extra=also("SERVER_PORT", "PIPECAT_SERVER_PORT"),
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list,
+        description="Origins of web pages that may connect, besides the server's own; * for all.",
+    )
+    trusted_proxies: list[str] = Field(
+        default_factory=lambda: ["127.0.0.1", "::1"],
+        description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+
+    # Who may use it.
+    api_keys: list[SecretStr] = Field(
+        default_factory=list, description="API keys given by configuration, comma-separated."
+    )
+    allow_anonymous: bool = Field(False, description="Serve without a key, whatever the address.")
+    ticket_ttl_secs: Secs = Field(60, description="Life of a browser's ticket, s.")
+
+    # Where its state is.
+    data_dir: Path = Field(
+        Path("antiphon-data"), description="Directory of all state: database, recordings, keys."
+    )
+    database_url: str = Field(
+        "", description="SQLite or PostgreSQL URL; empty: antiphon.db in the data directory."
+    )
+    event_commit_ms: int = Field(
+        250, ge=10, le=1000, description="Longest wait before events are committed, ms."
+    )
+
+    # What answers.
+    agent: str = Field("shop", description="The agent that answers by default: name or YAML file.")
+    agents_dir: Path | None = Field(None, description="Directory of further agent files.")
+    warm_decoders: int = Field(
+        2, ge=0, le=64, description="Embedded recognizers kept ready for the next calls."
+    )
+
+    # Limits.
+    max_sessions: int = Field(100, ge=1, le=100_000, description="Most sessions at once.")
+    max_rooms: int = Field(1000, ge=1, le=1_000_000, description="Most rooms made by REST.")
+    session_starts_per_minute: int = Field(
+        600, ge=1, description="Session starts a minute allowed to one API key."
+    )
+    session_starts_per_minute_per_address: int = Field(
+        120, ge=1, description="Session starts a minute allowed to one address without a key."
+    )
+    max_session_secs: Secs = Field(3600, description="Longest session, s.")
+    idle_timeout_secs: Secs = Field(300, description="Longest time without speech, s.")
+    park_timeout_secs: float = Field(
+        30, ge=0, le=3600, description="How long a dropped session waits for a rejoin, s."
+    )
+    drain_timeout_secs: float = Field(
+        30, ge=0, le=3600, description="How long calls may go on after SIGTERM, s."
+    )
+    max_message_bytes: int = Field(
+        1_000_000, ge=10_000, le=100_000_000, description="Largest WebSocket message, bytes."
+    )
+
+    # Audio.
+    output_lead_ms: int = Field(
+        60, ge=0, le=100, description="How far ahead of real time audio is sent, ms."
+    )
+    rustpbx_output: Literal["auto", "json", "binary"] = Field(
+        "auto", description="Form of the audio sent to RustPBX."
+    )
+    rustpbx_sample_rate: int = Field(
+        16_000, ge=8000, le=48_000, description="Rate of the audio sent to RustPBX, Hz."
+    )
+    rustpbx_frame_ms: int = Field(
+        20, ge=10, le=100, description="Length of an audio message to RustPBX, ms."
+    )
+    rustpbx_configure_wait_ms: int = Field(
+        400, ge=0, le=5000, description="How long to wait for `configure` before answering, ms."
+    )
+
+    # Logs.
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged.", json_schema_extra=also("LOG_LEVEL")
+    )
+    debug: bool = Field(False, description="Log at debug level.", json_schema_extra=also("DEBUG"))
+    log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
+    log_file: Path | None = Field(None, description="Also log to this file.")
+
+    # Services: keys and the presets' own names.
+    openai_api_key: SecretStr | None = Field(
+        None, description="OpenAI key.", json_schema_extra=also("OPENAI_API_KEY")
+    )
+    deepgram_api_key: SecretStr | None = Field(
+        None, description="Deepgram key.", json_schema_extra=also("DEEPGRAM_API_KEY")
+    )
+    cartesia_api_key: SecretStr | None = Field(
+        None, description="Cartesia key.", json_schema_extra=also("CARTESIA_API_KEY")
+    )
+    elevenlabs_api_key: SecretStr | None = Field(
+        None, description="ElevenLabs key.", json_schema_extra=also("ELEVENLABS_API_KEY")
+    )
+    google_api_key: SecretStr | None = Field(
+        None, description="Google key.", json_schema_extra=also("GOOGLE_API_KEY")
+    )
+    aws_access_key_id: SecretStr | None = Field(
+        None, description="AWS key id.", json_schema_extra=also("AWS_ACCESS_KEY_ID")
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, description="AWS secret.", json_schema_extra=also("AWS_SECRET_ACCESS_KEY")
+    )
+    aws_session_token: SecretStr | None = Field(
+        None, description="AWS session token.", json_schema_extra=also("AWS_SESSION_TOKEN")
+    )
+    aws_region: str = Field(
+        "us-east-1", description="AWS region.", json_schema_extra=also("AWS_DEFAULT_REGION")
+    )
+    llm_model: str = Field(
+        "", description="Language model to ask for.", json_schema_extra=also("LLM_MODEL")
+    )
+    llm_max_tokens: int | None = Field(
+        None, ge=1, description="Longest answer, tokens.", json_schema_extra=also("LLM_MAX_TOKENS")
+    )
+    llm_temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="Sampling temperature.",
+        json_schema_extra=also("LLM_TEMPERATURE"),
+    )
+    tts_model: str = Field(
+        "", description="Speech model or voice.", json_schema_extra=also("TTS_MODEL")
+    )
+    stt_model: str = Field(
+        "", description="Recognition model.", json_schema_extra=also("STT_MODEL")
+    )
+    stt_language: str = Field(
+        "", description="Language to recognize.", json_schema_extra=also("STT_LANGUAGE")
+    )
+    stt_service_provider: str = Field(
+        "",
+        description="Speech-to-text provider, by the Nova agent's names.",
+        json_schema_extra=also("STT_SERVICE_PROVIDER"),
+    )
+    tts_service_provider: str = Field(
+        "",
+        description="Text-to-speech provider, by the Nova agent's names.",
+        json_schema_extra=also("TTS_SERVICE_PROVIDER"),
+    )
+    ice_servers: str = Field(
+        "", description="ICE server URLs, comma-separated.", json_schema_extra=also("ICE_SERVERS")
+    )
+    ec2_host: str = Field(
+        "", description="Host of remote speech servers.", json_schema_extra=also("EC2_HOST")
+    )
+    whisper_host: str = Field(
+        "",
+        description="Host of WhisperLiveKit; empty: ec2_host.",
+        json_schema_extra=also("EC2_HOST_WHISPER_STREAM"),
+    )
+    whisper_port: Port = Field(
+        8000, description="Port of WhisperLiveKit.", json_schema_extra=also("EC2_WHISPER_PORT")
+    )
+    chatterbox_host: str = Field(
+        "",
+        description="Host of Chatterbox; empty: ec2_host.",
+        json_schema_extra=also("EC2_HOST_CHATTERBOX"),
+    )
+    chatterbox_port: Port = Field(
+        8004, description="Port of Chatterbox.", json_schema_extra=also("EC2_CHATTERBOX_PORT")
+    )
+    piper_host: str = Field(
+        "",
+        description="Host of Piper; empty: ec2_host.",
+        json_schema_extra=also("EC2_HOST_PIPER"),
+    )
+    piper_port: Port = Field(
+        5002, description="Port of Piper.", json_schema_extra=also("EC2_PIPER_PORT")
+    )
+
+    @field_validator("allowed_origins", "trusted_proxies", "api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"warn": "warning", "critical": "error", "trace": "debug"}.get(
+                value.lower(), value.lower()
+            )
+        return value
+
+    @field_validator("rustpbx_frame_ms")
+    @classmethod
+    def _tens(cls, value: int) -> int:
+        if value % 10:
+            raise ValueError("must be a multiple of 10 ms")
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(key.get_secret_value()) < 16 for key in value):
+            raise ValueError("each key needs at least 16 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _safe_bind(self) -> "Settings":
+        if self.host not in LOOPBACK_HOSTS and not (self.api_keys or self.allow_anonymous):
+            raise ValueError(
+                f"host is {self.host}, which other machines can reach, but no API key is set: "
+                "set ANTIPHON_API_KEYS (openssl rand -hex 32), listen on 127.0.0.1, or set "
+                "ANTIPHON_ALLOW_ANONYMOUS=true"
+            )
+        return self
+
+    @property
+    def effective_log_level(self) -> str:
+        """`debug` when debug is set, else `log_level`."""
+        return "debug" if self.debug else self.log_level
+
+    @property
+    def effective_database_url(self) -> str:
+        """`database_url`, or the SQLite file in the data directory."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'antiphon.db'}"
+
+
+SECRET_FIELDS = frozenset(
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+)
+"""Settings whose values are never shown."""
