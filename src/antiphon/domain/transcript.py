@@ -219,7 +219,8 @@ def to_text(entries: Sequence[TranscriptEntry]) -> str:
         head = f"[{_timestamp(entry.start_ms)}] {_NAMES[entry.role]}:"
         mark = " (interrupted)" if entry.interrupted else ""
         calls = [
-            f"    {call.name}({_arguments(call)}){_outcome(call)}" for call in entry.tool_calls
+            f"    {_one_line(call.name)}({_arguments(call)}){_outcome(call)}"
+            for call in entry.tool_calls
         ]
         lines += [*calls, f"{head} {_one_line(entry.text)}{mark}"] if entry.text else calls
     return "".join(f"{line}\n" for line in lines)
