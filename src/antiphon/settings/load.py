@@ -1,12 +1,14 @@
 """Where settings come from: command line, environment, `.env`, `antiphon.toml`, defaults.
 
 Every problem of every layer is found before anything is refused, so that one start tells all.
+Names that are neither ours nor a known other name belong to somebody else and are left alone; an
+unknown `ANTIPHON_…` is refused.
 """
 
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from antiphon.errors import ConfigurationError
-from antiphon.settings.table import Settings, other_names
+from antiphon.settings.checks import contradictions
+from antiphon.settings.table import PREFIX, SECRET_FIELDS, Settings, other_names
 
-PREFIX = "ANTIPHON_"
-NOT_SETTINGS = frozenset({"ANTIPHON_CONFIG"})
-"""Names with our prefix that are not settings."""
+CONFIG_FILE = "antiphon.toml"
+ENV_FILE = ".env"
+CONFIG_VARIABLE = "ANTIPHON_CONFIG"
+"""Names another configuration file, as `--config` does; not a setting itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +61,20 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     directory = directory or Path.cwd()
+    if config is None and (named := environment.get(CONFIG_VARIABLE)):
+        config = Path(named)
     problems: list[str] = []
-    dotenv = {k: v for k, v in dotenv_values(directory / ".env").items() if v is not None}
-    named_config = config or _named(environment)
     layers = [
         _options(command_line or {}),
         _variables(environment, "environment", problems),
-        _variables(dotenv, ".env", problems),
-        _toml(named_config or directory / "antiphon.toml", named_config is not None, problems),
+        _variables(_env_file(directory / ENV_FILE, problems), ENV_FILE, problems),
+        _toml(config or directory / CONFIG_FILE, config is not None, problems),
     ]
     chosen: dict[str, _Value] = {}
     for layer in reversed(layers):
         chosen.update(layer)
     settings = _validate(chosen, problems)
-    if settings is None or problems:
+    if problems:
         raise ConfigurationError(problems)
     origins = {
         name: chosen[name].origin if name in chosen else "default" for name in Settings.model_fields
@@ -78,21 +82,32 @@ def load_settings(
     return Loaded(settings, origins)
 
 
-def _named(environment: Mapping[str, str]) -> Path | None:
-    path = environment.get("ANTIPHON_CONFIG")
-    return Path(path) if path else None
-
-
-def _validate(chosen: Mapping[str, _Value], problems: list[str]) -> Settings | None:
+def _validate(chosen: Mapping[str, _Value], problems: list[str]) -> Settings:
+    """Settings of the values that are valid; adds what is wrong with the others."""
+    given = {name: item.value for name, item in chosen.items()}
+    bad: set[str] = set()
     try:
-        return Settings.model_validate({name: item.value for name, item in chosen.items()})
+        settings = Settings.model_validate(given)
     except ValidationError as error:
-        for item in error.errors():
-            name = str(item["loc"][0]) if item["loc"] else ""
-            message = item["msg"].removeprefix("Value error, ")
-            origin = f" (from {chosen[name].origin})" if name in chosen else ""
-            problems.append(f"{name}{origin}: {message}" if name else message)
-        return None
+        for item in error.errors(include_url=False):
+            name = str(item["loc"][0])
+            bad.add(name)
+            problems.append(_value_problem(name, chosen[name], item["msg"]))
+        settings = Settings.model_validate({n: v for n, v in given.items() if n not in bad})
+    problems.extend(c.message for c in contradictions(settings) if not bad.intersection(c.fields))
+    return settings
+
+
+def _value_problem(name: str, item: _Value, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    given = "" if name in SECRET_FIELDS else f" is {str(item.value)!r}"
+    text = f"{name} (from {item.origin}){given}: {message[0].lower()}{message[1:]}"
+    if str(item.value).startswith("tcp://"):
+        text += (
+            "; Kubernetes sets this variable when a service has this name: "
+            "set enableServiceLinks: false in the pod"
+        )
+    return text
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, _Value]:
@@ -103,33 +118,43 @@ def _options(given: Mapping[str, Any]) -> dict[str, _Value]:
     }
 
 
-def _names() -> Iterator[tuple[str, str]]:
-    for setting, field in Settings.model_fields.items():
-        yield PREFIX + setting.upper(), setting
-        for name in other_names(field):
-            yield name, setting
-
-
-def _variables(variables: Mapping[str, str], layer: str, problems: list[str]) -> dict[str, _Value]:
-    known = dict(_names())
+def _variables(
+    variables: Mapping[str, str | None], layer: str, problems: list[str]
+) -> dict[str, _Value]:
+    """Our settings among variables; our own name wins over another, an empty value is not given."""
     found: dict[str, _Value] = {}
-    for name, setting in known.items():
-        text = variables.get(name)
-        if text is None or text == "":
+    known = [CONFIG_VARIABLE]
+    for setting, field in Settings.model_fields.items():
+        own, others = PREFIX + setting.upper(), other_names(field)
+        known.append(own)
+        given = {n: text for n in (own, *others) if (text := (variables.get(n) or "").strip())}
+        if not given:
             continue
-        earlier = found.get(setting)
-        if earlier is None:
-            found[setting] = _Value(text, f"{layer} {name}")
-        elif earlier.value != text and not earlier.origin.split()[-1].startswith(PREFIX):
+        first, text = next(iter(given.items()))
+        found[setting] = _Value(text, f"{layer} {first}")
+        if first != own and len(set(given.values())) > 1:
+            names = given if setting in SECRET_FIELDS else (f"{n}={v}" for n, v in given.items())
             problems.append(
-                f"{setting}: {earlier.origin} and {name} contradict each other; keep one of them"
+                f"{setting}: {' and '.join(names)} ({layer}) contradict each other; "
+                f"keep one of them, or set {own}"
             )
     problems.extend(
-        _unknown(f"{layer}: {name}", name, list(known))
+        _unknown(f"{name} ({layer})", name, known)
         for name in variables
-        if name.startswith(PREFIX) and name not in known and name not in NOT_SETTINGS
+        if name.startswith(PREFIX) and name not in known
     )
     return found
+
+
+def _env_file(path: Path, problems: list[str]) -> Mapping[str, str | None]:
+    if not path.is_file():
+        return {}
+    try:
+        # Not interpolated: a secret may contain `${`.
+        return dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        problems.append(f"{path}: {error}")
+        return {}
 
 
 def _toml(path: Path, required: bool, problems: list[str]) -> dict[str, _Value]:
@@ -147,11 +172,11 @@ def _toml(path: Path, required: bool, problems: list[str]) -> dict[str, _Value]:
         if name in Settings.model_fields:
             found[name] = _Value(value, f"{path.name} {name}")
         else:
-            problems.append(_unknown(f"{path.name}: {name}", name, list(Settings.model_fields)))
+            problems.append(_unknown(f"{name} ({path.name})", name, Settings.model_fields))
     return found
 
 
-def _unknown(where: str, name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+def _unknown(where: str, name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {close[0]}?" if close else "; `antiphon config` lists all"
     return f"{where} is not a setting{hint}"

@@ -4,12 +4,17 @@ The environment name of a setting is `ANTIPHON_` and its name in capitals. `also
 names, those of the projects that Antiphon replaces: their `.env` files keep working.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+PREFIX = "ANTIPHON_"
+"""Of every setting's own name in the environment."""
+
+MIN_KEY_CHARS = 16
+"""Characters of the shortest API key accepted."""
 
 
 def also(*names: str) -> dict[str, Any]:
@@ -24,11 +29,15 @@ def other_names(field: Any) -> list[str]:
 
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Secs = Annotated[float, Field(gt=0, le=86_400)]
+Secs = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 
 
 class Settings(BaseModel):
-    """Effective settings of one process."""
+    """Effective settings of one process.
+
+    Constructed directly it reads neither environment nor files; `load_settings` does.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,6 +60,12 @@ class Settings(BaseModel):
         default_factory=lambda: ["127.0.0.1", "::1"],
         description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.",
     )
+    tls_cert_file: UserPath | None = Field(
+        None, description="Certificate chain (PEM), to serve https and wss; needs tls_key_file."
+    )
+    tls_key_file: UserPath | None = Field(None, description="Private key (PEM) of tls_cert_file.")
+    ws_ping_interval_secs: Secs = Field(20, description="Time between WebSocket pings, s.")
+    ws_ping_timeout_secs: Secs = Field(20, description="Time a client has to answer a ping, s.")
 
     # Who may use it.
     api_keys: list[SecretStr] = Field(
@@ -60,7 +75,7 @@ class Settings(BaseModel):
     ticket_ttl_secs: Secs = Field(60, description="Life of a browser's ticket, s.")
 
     # Where its state is.
-    data_dir: Path = Field(
+    data_dir: UserPath = Field(
         Path("antiphon-data"), description="Directory of all state: database, recordings, keys."
     )
     database_url: str = Field(
@@ -72,7 +87,7 @@ class Settings(BaseModel):
 
     # What answers.
     agent: str = Field("shop", description="The agent that answers by default: name or YAML file.")
-    agents_dir: Path | None = Field(None, description="Directory of further agent files.")
+    agents_dir: UserPath | None = Field(None, description="Directory of further agent files.")
     warm_decoders: int = Field(
         2, ge=0, le=64, description="Embedded recognizers kept ready for the next calls."
     )
@@ -121,7 +136,12 @@ class Settings(BaseModel):
     )
     debug: bool = Field(False, description="Log at debug level.", json_schema_extra=also("DEBUG"))
     log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
-    log_file: Path | None = Field(None, description="Also log to this file.")
+    log_file: UserPath | None = Field(None, description="Also log to this file.")
+
+    log_file_max_mb: int = Field(
+        50, ge=1, le=10_000, description="Size at which log_file is rotated, MB."
+    )
+    log_file_keep: int = Field(5, ge=0, le=1000, description="Rotated log files kept.")
 
     # Services: keys and the presets' own names.
     openai_api_key: SecretStr | None = Field(
@@ -240,19 +260,11 @@ class Settings(BaseModel):
     @field_validator("api_keys")
     @classmethod
     def _long_enough(cls, value: list[SecretStr]) -> list[SecretStr]:
-        if any(len(key.get_secret_value()) < 16 for key in value):
-            raise ValueError("each key needs at least 16 characters")
-        return value
-
-    @model_validator(mode="after")
-    def _safe_bind(self) -> "Settings":
-        if self.host not in LOOPBACK_HOSTS and not (self.api_keys or self.allow_anonymous):
+        if any(len(key.get_secret_value()) < MIN_KEY_CHARS for key in value):
             raise ValueError(
-                f"host is {self.host}, which other machines can reach, but no API key is set: "
-                "set ANTIPHON_API_KEYS (openssl rand -hex 32), listen on 127.0.0.1, or set "
-                "ANTIPHON_ALLOW_ANONYMOUS=true"
+                f"each key needs at least {MIN_KEY_CHARS} characters (openssl rand -hex 32)"
             )
-        return self
+        return value
 
     @property
     def effective_log_level(self) -> str:
@@ -262,7 +274,19 @@ class Settings(BaseModel):
     @property
     def effective_database_url(self) -> str:
         """`database_url`, or the SQLite file in the data directory."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'antiphon.db'}"
+        return (
+            self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'antiphon.db'}"
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 SECRET_FIELDS = frozenset(
