@@ -1,6 +1,8 @@
 """Callers are as strict as the real peers: what they would drop is dropped, and counted."""
 
+import dataclasses
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,8 +22,13 @@ from antiphon.cli.caller.messages import (
     Transcript,
 )
 from antiphon.cli.caller.pcm import PcmCaller
-from antiphon.cli.caller.rustpbx import FIELDS, RustpbxCaller
+from antiphon.cli.caller.rustpbx import FIELDS, Generation, RustpbxCaller
+from antiphon.domain.events import Event, Role, body_classes
 from antiphon.errors import InvalidRequest
+from antiphon.protocols.browser import BrowserCodec
+from antiphon.protocols.framing import AudioIn, Configure, Ping
+from antiphon.protocols.pcm import PcmCodec
+from antiphon.protocols.rustpbx import RustpbxCodec
 
 GOOD: dict[str, dict[str, Any]] = {
     "audio": {"audio_data": [0, 255, 1, 2], "sample_rate": 16000, "channels": 1, "frame_id": "f"},
@@ -138,7 +145,7 @@ def test_the_browser_reads_its_messages_strictly() -> None:
     call = {"type": "function_call", "name": "view_cart", "arguments": {}}
     assert read_one(codec, json.dumps(call)) == ToolCall("view_cart", {})
     assert isinstance(read_one(codec, json.dumps({"type": "function_call"})), Dropped)
-    assert read_one(codec, '{"type": "interruption"}') == Flush()
+    assert read_one(codec, '{"type": "interrupted", "turn": 2, "by": "user"}') == Flush()
     assert read_one(codec, '{"type": "level", "rms": 1}') == Notice("level", {"rms": 1})
     assert read_one(codec, b"\1\0") == AgentAudio(b"\1\0", 24000)
     assert isinstance(read_one(codec, b"\1"), Dropped)
@@ -173,8 +180,62 @@ def test_the_path_of_the_url_chooses_the_transport() -> None:
     assert kind("wss://h/api/realtime/pipecat/ws/x?voice=a") == ("browser", 24000)
     assert kind("ws://h/ws/pcm?rate=16000") == ("pcm", 16000)
     assert kind("ws://h/ws/pcm") == ("pcm", 8000)
+    assert kind("ws://h/api/realtime/pipecat/ws/x?sample_rate=16000") == ("browser", 16000)
     assert kind("ws://h/anything", "browser") == ("browser", 24000)
     with pytest.raises(InvalidRequest, match="--transport"):
         codec_for("ws://h/anything")
     with pytest.raises(InvalidRequest, match="ws://"):
         codec_for("http://h/ws/rustpbx")
+
+
+def test_the_url_tells_the_rate_of_the_agents_binary_audio() -> None:
+    codec = codec_for("ws://h/?output=binary&sample_rate=8000")
+    assert codec.sample_rate == 16000
+    assert read_one(codec, b"\1\0") == AgentAudio(b"\1\0", 8000)
+
+
+def all_events() -> list[Event]:
+    """One event of every kind, with every field set to something of its type."""
+    values = {int: 7, int | None: 7, str: "text", bool: True, Role: "agent", Any: {"a": 1}}
+    events = []
+    for number, cls in enumerate(body_classes().values(), start=1):
+        fields = {f.name: values.get(f.type, {}) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        at = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
+        events.append(Event("s1", number, at, number * 10, cls(**fields)))
+    return events
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+def test_no_message_of_this_server_is_dropped_by_rustpbx(generation: Generation) -> None:
+    server, caller = RustpbxCodec(room="r1"), RustpbxCaller(generation=generation)
+    sent = [server.connected(1), server.pong(Ping(5), 6), server.configured("r1", 7)]
+    sent += [server.error(InvalidRequest("no", field="x"), 8), str(server.audio_out(b"\1\0"))]
+    sent += [text for event in all_events() for text in server.event_out(event)]
+    heard = [read_one(caller, message) for message in sent]
+    assert [what for what in heard if isinstance(what, Dropped)] == []
+    assert AgentAudio(b"\1\0", 16000) in heard
+    assert Transcript("text") in heard
+
+
+def test_no_message_of_this_server_is_dropped_by_the_browser() -> None:
+    server, caller = BrowserCodec(), BrowserCaller()
+    sent = [server.session(session_id="s1", resume_token="t", agent="shop", room="r1")]
+    sent += [server.error(InvalidRequest("no"), 8)]
+    sent += [text for event in all_events() for text in server.event_out(event)]
+    heard = [read_one(caller, message) for message in sent]
+    assert [what for what in heard if isinstance(what, Dropped)] == []
+    assert {Transcript, AgentText, ToolCall, Flush, PeerError} <= {type(what) for what in heard}
+
+
+def test_this_server_understands_every_caller() -> None:
+    for generation in ("A", "B", "C"):
+        server, caller = RustpbxCodec(), RustpbxCaller(generation=generation, room="r1")
+        configure, ping = (server.receive_text(str(m))[0] for m in caller.opening(77))
+        assert isinstance(configure, Configure)
+        assert configure.room == "r1"
+        assert ping == Ping(77)
+        up = caller.audio(b"\1\0", 78)
+        heard = server.receive_bytes(up) if isinstance(up, bytes) else server.receive_text(up)
+        assert heard == [AudioIn(b"\1\0", 16000)]
+    for other, codec in ((BrowserCodec(), BrowserCaller()), (PcmCodec(), PcmCaller())):
+        assert other.receive_bytes(codec.audio(b"\1\0", 0)) == [AudioIn(b"\1\0", codec.sample_rate)]

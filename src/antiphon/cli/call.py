@@ -29,7 +29,8 @@ def call(
     generation: Annotated[str, typer.Option(help="RustPBX client to be: A, B or C.")] = "C",
     room: Annotated[str | None, typer.Option(help="Room name of a RustPBX call.")] = None,
     rate: Annotated[
-        int | None, typer.Option(help="Hz of pcm audio, if the URL does not say (`rate=`).")
+        int | None,
+        typer.Option(help="Hz of the agent's audio, if the URL does not say (`sample_rate=`)."),
     ] = None,
     api_key: Annotated[str | None, typer.Option(help="Sent as `Authorization: Bearer`.")] = None,
     save: Annotated[

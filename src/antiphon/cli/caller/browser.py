@@ -1,9 +1,9 @@
 """The browser page as a caller: PCM16 24 kHz both ways, JSON text from the server.
 
 Source: rodrigowf/agentic, `/api/realtime/pipecat/ws/{conversation_id}`: `transcription` and
-`function_call`, which are read as strictly as the page uses them. Messages that only our own
-console knows (interim transcripts, states, interruption…) are read where they are known and noted
-where not, since a page ignores what it does not know.
+`function_call`, which are read as strictly as the page uses them. Of this server's extensions
+(`antiphon.protocols.browser`) it reads those that a caller can hear or must act on; the others are
+noted, since a page ignores what it does not know.
 """
 
 import json
@@ -24,18 +24,21 @@ from antiphon.cli.caller.messages import (
 
 SAMPLE_RATE = 24_000
 AGENT_ROLES = ("assistant", "agent", "bot")
-INTERRUPTION_TYPES = ("interruption", "interrupted", "flush", "clear")
-AGENT_TEXT_TYPES = ("agent_text", "llm_text")
-INTERIM_TYPES = ("interim", "interim_transcription", "transcription_interim")
 
 
 class BrowserCaller:
-    """A browser. Implements `CallerCodec`."""
+    """A browser. Implements `CallerCodec`.
+
+    Args:
+        sample_rate: Hz, both ways; must be what the URL's `sample_rate` says, if it says one.
+    """
 
     name = "browser"
-    sample_rate = SAMPLE_RATE
     waits_for_server = False
     keepalive_secs = 0.0
+
+    def __init__(self, sample_rate: int = SAMPLE_RATE):
+        self.sample_rate = sample_rate
 
     def opening(self, now_ms: int) -> list[str | bytes]:
         """Nothing: everything is in the URL."""
@@ -55,7 +58,7 @@ class BrowserCaller:
             if len(message) % 2:
                 # The page views the buffer as an Int16Array, which throws on an odd length.
                 return [Dropped(f"audio of {len(message)} bytes is not whole samples")]
-            return [AgentAudio(message, SAMPLE_RATE)]
+            return [AgentAudio(message, self.sample_rate)]
         try:
             data = json.loads(message)
         except ValueError as exc:
@@ -73,11 +76,12 @@ def _meaning(kind: str, data: dict[str, Any]) -> Heard:
             return Dropped("function_call needs name and arguments")
         return ToolCall(data["name"], data["arguments"])
     text = data.get("text")
-    if kind in INTERIM_TYPES and isinstance(text, str):
+    if kind == "transcription_interim" and isinstance(text, str):
         return Transcript(text, final=False)
-    if kind in AGENT_TEXT_TYPES and isinstance(text, str):
-        return AgentText(text, bool(data.get("complete", data.get("is_complete", False))))
-    if kind in INTERRUPTION_TYPES:
+    if kind == "agent_text" and isinstance(text, str) and data.get("spoken"):
+        # Word by word, as it is played; what is only written yet may never be heard.
+        return AgentText(f"{text.strip()} ", complete=False)
+    if kind == "interrupted":
         return Flush()
     if kind == "error":
         return PeerError(str(data.get("message") or data.get("error") or data))
@@ -92,6 +96,9 @@ def _transcription(data: dict[str, Any]) -> Heard:
         datetime.fromisoformat(data["timestamp"])
     except ValueError:
         return Dropped(f"transcription.timestamp {data['timestamp']!r} is not ISO 8601")
-    if data["role"] in AGENT_ROLES:
-        return AgentText(data["text"])
-    return Transcript(data["text"], data.get("final", data.get("is_final", True)) is not False)
+    if data["role"] not in AGENT_ROLES:
+        return Transcript(data["text"])
+    if data.get("interrupted"):
+        # Comes when the caller has long begun the next turn; its words came as they were played.
+        return Notice("interrupted_turn", {"text": data["text"]})
+    return AgentText(data["text"])

@@ -401,6 +401,7 @@ class Call:
             self._report.errors.append(heard.message)
         elif isinstance(heard, Notice):
             self._report.notices[heard.kind] = self._report.notices.get(heard.kind, 0) + 1
+            self._report.session_id = str(heard.data.get("session_id", self._report.session_id))
 
     # Time
 

@@ -3,10 +3,12 @@
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from antiphon.cli.caller.browser import SAMPLE_RATE as BROWSER_SAMPLE_RATE
 from antiphon.cli.caller.browser import BrowserCaller
 from antiphon.cli.caller.messages import Heard
+from antiphon.cli.caller.pcm import SAMPLE_RATE as PCM_SAMPLE_RATE
 from antiphon.cli.caller.pcm import PcmCaller
-from antiphon.cli.caller.rustpbx import Generation, RustpbxCaller
+from antiphon.cli.caller.rustpbx import BINARY_SAMPLE_RATE, Generation, RustpbxCaller
 from antiphon.errors import InvalidRequest
 
 Message = str | bytes
@@ -53,7 +55,9 @@ def codec_for(
         transport: `auto`, `rustpbx`, `browser` or `pcm`.
         room: `room_id` that a RustPBX caller sends; None makes one up.
         generation: Which RustPBX client to be: `A`, `B` or `C`.
-        sample_rate: Hz of `pcm` audio; None takes it from the URL (`rate`), else 8000.
+        sample_rate: Hz of the agent's audio, and of the caller's where they are the same (`pcm`
+            and `browser`); None takes it from the URL (`sample_rate` or `rate`), else the
+            transport's own: 16000, 24000, and 8000 for `pcm`.
 
     Raises:
         InvalidRequest: an unknown transport, or a URL that does not tell.
@@ -62,13 +66,15 @@ def codec_for(
     if parts.scheme not in ("ws", "wss"):
         raise InvalidRequest(f"url is {url!r}; it must begin with ws:// or wss://", field="url")
     chosen = _transport_of(parts.path) if transport == "auto" else transport
-    query = parse_qs(parts.query)
+    rate = sample_rate or _rate_of(parse_qs(parts.query))
     if chosen == "rustpbx":
-        return RustpbxCaller(room=room, generation=generation)
+        return RustpbxCaller(
+            room=room, generation=generation, output_rate=rate or BINARY_SAMPLE_RATE
+        )
     if chosen == "browser":
-        return BrowserCaller()
+        return BrowserCaller(rate or BROWSER_SAMPLE_RATE)
     if chosen == "pcm":
-        return PcmCaller(sample_rate or _rate_of(query))
+        return PcmCaller(rate or PCM_SAMPLE_RATE)
     raise InvalidRequest(
         f"transport is {transport!r} and the path is {parts.path!r}; "
         "use --transport rustpbx, browser or pcm",
@@ -86,9 +92,9 @@ def _transport_of(path: str) -> str:
     return "auto"
 
 
-def _rate_of(query: dict[str, list[str]]) -> int:
-    for name in ("rate", "sample_rate", "samplerate"):
+def _rate_of(query: dict[str, list[str]]) -> int | None:
+    for name in ("sample_rate", "rate", "samplerate"):
         value = query.get(name, [""])[0]
         if value.isascii() and value.isdigit():
             return int(value)
-    return 8_000
+    return None

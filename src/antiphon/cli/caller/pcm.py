@@ -7,6 +7,9 @@ import json
 
 from antiphon.cli.caller.messages import AgentAudio, Dropped, Heard, Notice
 
+SAMPLE_RATE = 8_000
+"""Hz, unless the URL says another."""
+
 
 class PcmCaller:
     """A raw-PCM peer. Implements `CallerCodec`.
@@ -19,7 +22,7 @@ class PcmCaller:
     waits_for_server = False
     keepalive_secs = 0.0
 
-    def __init__(self, sample_rate: int):
+    def __init__(self, sample_rate: int = SAMPLE_RATE):
         self.sample_rate = sample_rate
 
     def opening(self, now_ms: int) -> list[str | bytes]:

@@ -93,6 +93,8 @@ class CallReport:
     room: str | None
     connect_ms: float
     """Dialling to the WebSocket being open."""
+    session_id: str = ""
+    """As the server named it; RustPBX and raw PCM peers are not told."""
     duration_s: float = 0.0
     turns: list[Turn] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
@@ -119,6 +121,7 @@ class CallReport:
             "transport": self.transport,
             "room": self.room,
             "connect_ms": _rounded(self.connect_ms, 1),
+            "session_id": self.session_id,
             "duration_s": _rounded(self.duration_s),
             "turns": [turn.as_dict() for turn in self.turns],
             "dropped": self.dropped,

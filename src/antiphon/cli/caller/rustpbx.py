@@ -34,7 +34,7 @@ Generation = Literal["A", "B", "C"]
 
 PING_SECS = 30.0
 BINARY_SAMPLE_RATE = 16_000
-"""Hz of binary audio both ways; it has no header."""
+"""Hz of binary audio, which has no header: always of ours, of the server's unless the URL says."""
 
 _U32 = 2**32
 _U64 = 2**64
@@ -127,6 +127,7 @@ class RustpbxCaller:
         room: `room_id`; None makes up `rustpbx_<uuid>`, as the client does.
         generation: Which of the three clients to be.
         system_prompt: Sent in `configure`.
+        output_rate: Hz of binary audio from the server; must be what the URL's `sample_rate` says.
     """
 
     name = "rustpbx"
@@ -139,10 +140,12 @@ class RustpbxCaller:
         room: str | None = None,
         generation: Generation = "C",
         system_prompt: str | None = None,
+        output_rate: int = BINARY_SAMPLE_RATE,
     ):
         self.room = room or f"rustpbx_{uuid.uuid4()}"
         self.generation = generation
         self.system_prompt = system_prompt
+        self.output_rate = output_rate
         self.waits_for_server = generation != "C"
         self._frames = 0
 
@@ -184,7 +187,7 @@ class RustpbxCaller:
         if isinstance(message, bytes):
             if self.generation != "C":
                 return [Dropped(f"generation {self.generation} ignores binary audio")]
-            return [AgentAudio(message, BINARY_SAMPLE_RATE)]
+            return [AgentAudio(message, self.output_rate)]
         try:
             data = json.loads(message)
         except ValueError as exc:

@@ -14,7 +14,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.tracing.service_decorators import traced_tts
-from pipecat.utils.types import NOT_GIVEN, NotGiven, is_given
+from pipecat.utils.types import NOT_GIVEN, NotGiven
 
 from antiphon.domain.audio import AudioFormat
 from antiphon.errors import AntiphonError, ConfigurationError
@@ -136,10 +136,12 @@ class EmbeddedTTSService(TTSService):
         numbers: dict[str, int] = {}
         for name, low, high in (("rate_wpm", 80, 450), ("pitch", 0, 100), ("volume", 0, 200)):
             value = getattr(chosen, name)
-            if not is_given(value) or not low <= value <= high:
-                problems.append(f"{name} is {value}; it must be from {low} to {high}")
+            if type(value) is not int or not low <= value <= high:
+                problems.append(
+                    f"{name} is {value!r}; it must be a whole number from {low} to {high}"
+                )
             else:
-                numbers[name] = int(value)
+                numbers[name] = value
         if problems:
             raise ConfigurationError(problems)
         return engine, SpeechOptions(voice=voice, **numbers)
