@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 PREFIX = "ANTIPHON_"
 """Of every setting's own name in the environment."""
 
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
 MIN_KEY_CHARS = 16
 """Characters of the shortest API key accepted."""
 
@@ -281,7 +283,7 @@ class Settings(BaseModel):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
+        if self.host in LOOPBACK_HOSTS:
             return True
         try:
             return ip_address(self.host).is_loopback
