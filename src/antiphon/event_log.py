@@ -106,6 +106,11 @@ class EventLog:
         """Call `sink` for each event as it is appended; it must return at once and not raise."""
         self._sinks.append(sink)
 
+    def remove_sink(self, sink: Callable[[Event], None]) -> None:
+        """Call `sink` no more."""
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+
     def append(self, body: EventBody) -> Event:
         """Append a fact; returns the numbered event. After `close` it is dropped unnumbered."""
         event = Event(
@@ -119,7 +124,7 @@ class EventLog:
             return event
         self._seq += 1
         self._history.append(event)
-        for sink in self._sinks:
+        for sink in tuple(self._sinks):
             sink(event)
         for reader in tuple(self._readers):
             reader.offer(event)

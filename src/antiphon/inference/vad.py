@@ -1,6 +1,6 @@
 """Voice activity detection with one Silero model for all calls of the process.
 
-Pipecat's `SileroVADAnalyzer` loads a model per call (22 MB and a 54 ms stall of the event loop each)
+Pipecat's `SileroVADAnalyzer` loads a model per call (22 MB, and a 54 ms stall of the event loop)
 and runs it in a thread per call. Here the ONNX session is shared; a call keeps the recurrent state
 (2 x 1 x 128 floats) and 64 samples of context. A window costs about 0.1 ms, so it runs inline: a
 thread hop costs more. Silence far below speech never reaches the model.
@@ -64,9 +64,7 @@ class SileroModel:
         Returns:
             The confidence (0 to 1) that the window holds speech, and the next state.
         """
-        out, new_state = self._session.run(
-            None, {"input": audio, "state": state, "sr": self._rate}
-        )
+        out, new_state = self._session.run(None, {"input": audio, "state": state, "sr": self._rate})
         return float(out[0, 0]), new_state
 
 

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
     EndFrame,
+    InputDTMFFrame,
     InterruptionFrame,
     LLMMessagesAppendFrame,
     TTSSpeakFrame,
@@ -46,6 +48,7 @@ from antiphon.transports.session_transport import SessionTransport
 log = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT_SECS = 5.0
+_KEYPAD = frozenset(entry.value for entry in KeypadEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,7 @@ class CallPipeline:
     ):
         self.services = services
         self.transport = transport
-        self.context = LLMContext(
-            messages=_prompt_messages(prompt), tools=tools_schema(tools)
-        )
+        self.context = LLMContext(messages=_prompt_messages(prompt), tools=tools_schema(tools))
         register_tools(services.llm, tools, tool_context)
         self.observer = SessionObserver(log=event_log, clock=clock, language=agent.language)
         aggregators = LLMContextAggregatorPair(
@@ -153,6 +154,13 @@ class CallPipeline:
         self.observer.on_typed(text)
         message = cast(LLMContextMessage, {"role": "user", "content": text})
         await self.worker.queue_frame(LLMMessagesAppendFrame(messages=[message], run_llm=True))
+
+    async def press(self, digit: str) -> None:
+        """The caller pressed a key: `0-9`, `*`, `#` or `A-D`."""
+        if digit in _KEYPAD:
+            await self.worker.queue_frame(InputDTMFFrame(button=KeypadEntry(digit)))
+        else:
+            self.observer.on_dtmf(digit)
 
     def set_prompt(self, prompt: str) -> None:
         """Replace the system prompt; the next answer follows it."""

@@ -1,8 +1,8 @@
 """From frames to facts: the one observer of a session.
 
 It sees each frame once (its first push), looks its type up in a table, and appends typed events to
-the session's log. Pipecat's own `UserBotLatencyObserver` runs inside it, fed only with the frames it
-needs, so that a session has one observer queue and not two.
+the session's log. Pipecat's own `UserBotLatencyObserver` runs inside it, fed only with the frames
+it needs, so that a session has one observer queue and not two.
 """
 
 from collections.abc import Callable, Mapping
@@ -128,12 +128,12 @@ class SessionObserver(BaseObserver):
 
     async def cleanup(self) -> None:
         """Clean up, with the latency observer inside."""
-        await super().cleanup()
-        await self._latency.cleanup()
+        await super().cleanup()  # type: ignore[no-untyped-call]
+        await self._latency.cleanup()  # type: ignore[no-untyped-call]
 
     async def on_pipeline_started(self) -> None:
         """Tell the latency observer."""
-        await self._latency.on_pipeline_started()
+        await self._latency.on_pipeline_started()  # type: ignore[no-untyped-call]
 
     async def on_push_frame(self, data: FramePushed) -> None:
         """Handle a frame the first time it is pushed."""
@@ -167,6 +167,10 @@ class SessionObserver(BaseObserver):
         )
         self._append_all(self._floor.user_stopped(text))
 
+    def on_dtmf(self, digit: str) -> None:
+        """A key that Pipecat has no name for."""
+        self._log.append(facts.Dtmf(digit=digit))
+
     def close(self) -> None:
         """End whatever turn is open: the session is over."""
         self._end_agent_turn(self._heard(), interrupted=False)
@@ -187,6 +191,9 @@ class SessionObserver(BaseObserver):
         self._append_all(self._floor.user_started())
 
     def _start_agent_turn(self) -> None:
+        if not self._floor.agent_speaks:
+            # An operator's words may cut into the caller's turn: keep what was said so far.
+            self._append_all(self._floor.user_stopped(" ".join(self._user_text)))
         self._append_all(self._floor.agent_started())
 
     def _end_agent_turn(self, text: str, *, interrupted: bool) -> None:
@@ -366,5 +373,3 @@ class SessionObserver(BaseObserver):
                 },
             )
         )
-
-

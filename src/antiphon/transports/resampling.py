@@ -49,8 +49,9 @@ class Resampler:
         self._up = target_rate // common
         self._down = source_rate // common
         self._bank = _filter_bank(self._up, self._down)
-        self._taps = self._bank.shape[1]
-        self._reset()
+        self._taps = int(self._bank.shape[1])
+        self._history = np.zeros(self._taps - 1, dtype=np.float32)
+        self._position = 0
 
     @classmethod
     def between(cls, source_rate: int, target_rate: int) -> "Resampler | None":
@@ -75,7 +76,8 @@ class Resampler:
         out = np.einsum("ij,ij->i", windows, self._bank[at % self._up])
         self._position += count * self._down - available * self._up
         self._history = history[available:]
-        return np.clip(np.rint(out), -32768, 32767).astype(np.int16).tobytes()
+        pcm16: npt.NDArray[np.int16] = np.clip(np.rint(out), -32768, 32767).astype(np.int16)
+        return pcm16.tobytes()
 
     def flush(self) -> bytes:
         """The tail still inside the filter; the next piece starts a new stream."""

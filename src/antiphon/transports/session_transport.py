@@ -28,7 +28,7 @@ from antiphon.domain.audio import AudioFormat
 from antiphon.protocols.pacing import Pacer
 
 INPUT_FRAME_MS = 32
-"""One Silero window: cutting audio to it costs the VAD no latency and saves a third of the frames."""
+"""One Silero window: cutting to it costs the VAD no latency and saves a third of the frames."""
 
 
 class Peer(Protocol):
@@ -71,7 +71,7 @@ class SessionInput(BaseInputTransport):
             await self.push_frame(frame)
 
     async def receive(self, pcm: bytes) -> None:
-        """Take PCM16 mono at the pipeline's input rate, in pieces of any whole number of samples."""
+        """Take PCM16 mono at the pipeline's input rate, in pieces of whole samples."""
         if not self.ready.is_set():
             await self.ready.wait()
         self._held += pcm

@@ -7,17 +7,16 @@ disconnected. Reading is held back when a peer sends audio much faster than real
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import soxr
 from starlette.websockets import WebSocket, WebSocketState
 
 from antiphon.clock import Clock, epoch_ms
 from antiphon.domain.audio import AudioFormat
 from antiphon.domain.events import Event
-from antiphon.errors import AntiphonError, InvalidMessage
+from antiphon.errors import AntiphonError
 from antiphon.protocols.framing import AudioIn, Disconnect, Invalid, Message
 from antiphon.transports.outbox import Outbox, OutboxFull
 from antiphon.transports.resampling import Resampler
@@ -96,6 +95,8 @@ class WebsocketPeer:
         self.transport_name = transport_name
         self.codec = codec
         self.wire = wire
+        self.close_is_goodbye = False
+        """Whether an orderly close means that the caller hung up (raw PCM has no other way)."""
         self._socket = socket
         self._clock = clock
         self._frame_bytes = wire.bytes_in(frame_ms)
@@ -240,7 +241,7 @@ class WebsocketPeer:
                         self._departure = Departure("disconnect")
                     await on_message(self, item)
 
-    def _decode(self, message: dict[str, Any]) -> Sequence[Message]:
+    def _decode(self, message: Mapping[str, Any]) -> Sequence[Message]:
         data = message.get("bytes")
         if data is not None:
             return self.codec.receive_bytes(data)
@@ -267,11 +268,3 @@ class WebsocketPeer:
         self._audio_secs += secs
         ahead = self._audio_started + self._audio_secs - now
         return max(0.0, min(1.0, ahead - MAX_AHEAD_SECS))
-
-
-def invalid(message: str, **fields: Any) -> InvalidMessage:
-    """An `InvalidMessage`, for handlers of messages that arrive too late or out of place."""
-    return InvalidMessage(message, **fields)
-
-
-__all__ = ["Codec", "Departure", "MessageHandler", "WebsocketPeer", "soxr"]

@@ -1,0 +1,193 @@
+"""Composition root: from settings to the ASGI application. The one module that knows every room."""
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from antiphon import __version__
+from antiphon.agents.loader import AgentStore, LoadedAgent
+from antiphon.api import (
+    agents,
+    auth,
+    browser,
+    calls,
+    dashboard,
+    errors,
+    health,
+    pages,
+    rooms,
+    services,
+    sessions,
+)
+from antiphon.clock import Clock, SystemClock
+from antiphon.domain.session import EndReason
+from antiphon.errors import ConfigurationError
+from antiphon.records.store import RecordStore
+from antiphon.records.writer import EventWriter
+from antiphon.sessions.manager import SessionManager
+from antiphon.sessions.runtime import AgentRuntime
+from antiphon.settings import SECRET_FIELDS, Settings
+
+log = logging.getLogger(__name__)
+
+ROUTERS = (
+    calls.router,
+    auth.router,
+    sessions.router,
+    agents.router,
+    services.router,
+    health.router,
+    rooms.router,
+    dashboard.router,
+    browser.router,
+    pages.router,
+)
+
+
+class Server:
+    """The running server: its parts, opened by the application's lifespan.
+
+    Args:
+        settings: Effective settings.
+        clock: Source of time.
+    """
+
+    store: RecordStore
+    writer: EventWriter
+    manager: SessionManager
+    authenticator: auth.Authenticator
+
+    def __init__(self, settings: Settings, clock: Clock):
+        self.settings = settings
+        self.clock = clock
+        self.version = __version__
+        self._open = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Open the store, load the agents, begin to watch sessions.
+
+        Raises:
+            ConfigurationError: something the settings name cannot be used.
+        """
+        settings = self.settings
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                [f"data_dir: cannot make {settings.data_dir}: {error}"]
+            ) from error
+        node = f"{socket.gethostname()}:{os.getpid()}"
+        self.store = await RecordStore.open(
+            settings.effective_database_url, clock=self.clock, node_id=node
+        )
+        self._open.push_async_callback(self.store.close)
+        crashed = await self.store.close_orphans()
+        if crashed:
+            log.warning("closed %d sessions of a process that died: %s", len(crashed), crashed)
+        self.writer = EventWriter(self.store, commit_interval_s=settings.event_commit_ms / 1000)
+        await self.writer.start()
+        self._open.push_async_callback(self.writer.close)
+        self.authenticator = auth.Authenticator(settings, self.store, self.clock)
+        runtimes, default = await self._open_agents()
+        self.manager = SessionManager(
+            settings=settings,
+            runtimes=runtimes,
+            default_agent=default,
+            writer=self.writer,
+            clock=self.clock,
+        )
+        self.manager.open()
+        self._open.push_async_callback(self.manager.close)
+
+    async def _open_agents(self) -> tuple[dict[str, AgentRuntime], str]:
+        """The default agent must work; others that cannot are left out with a warning."""
+        found = AgentStore(self.settings.agents_dir)
+        default = found.resolve(self.settings.agent)
+        runtimes = {default.name: await self._open_agent(default)}
+        for agent in found.list():
+            if agent.name in runtimes:
+                continue
+            try:
+                runtimes[agent.name] = await self._open_agent(agent)
+            except ConfigurationError as error:
+                log.warning("agent %s is not available: %s", agent.name, error.message)
+        return runtimes, default.name
+
+    async def _open_agent(self, agent: LoadedAgent) -> AgentRuntime:
+        runtime = await AgentRuntime.open(
+            agent,
+            data_dir=self.settings.data_dir,
+            secrets=_secrets(self.settings),
+            defaults=_defaults(self.settings),
+            warm_decoders=self.settings.warm_decoders,
+            clock=self.clock,
+        )
+        self._open.push_async_callback(runtime.close)
+        return runtime
+
+    async def close(self) -> None:
+        """End all sessions and close everything, newest first."""
+        await self._open.aclose()
+
+    def stop_accepting(self) -> None:
+        """Refuse new sessions from now on."""
+        self.manager.stop_accepting()
+
+    async def drain(self, timeout_secs: float) -> None:
+        """Let calls end up to `timeout_secs`, then say goodbye and end them."""
+        await self.manager.drain(timeout_secs)
+
+    async def end_all(self, reason: str = EndReason.SHUTDOWN) -> None:
+        """Say goodbye to every caller and end every session now; `reason`: an `EndReason`."""
+        await self.manager.end_all(EndReason(reason))
+
+    def describe_services(self) -> dict[str, str]:
+        """Kind to name of the default agent's services."""
+        return self.manager.runtime(None).service_names
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    values = {name: getattr(settings, name) for name in SECRET_FIELDS if name != "api_keys"}
+    return {name: value.get_secret_value() for name, value in values.items() if value is not None}
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    names = (
+        "llm_model",
+        "llm_max_tokens",
+        "llm_temperature",
+        "tts_model",
+        "stt_model",
+        "stt_language",
+    )
+    return {name: getattr(settings, name) for name in names}
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
+    """The ASGI application of a server with these settings; `app.state.antiphon` is the server."""
+    running = Server(settings, clock or SystemClock())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await running.open()
+            yield
+        finally:
+            await running.close()
+
+    app = FastAPI(
+        title="Antiphon",
+        version=__version__,
+        summary="Self-hosted voice-agent media server",
+        lifespan=lifespan,
+    )
+    app.state.antiphon = running
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
