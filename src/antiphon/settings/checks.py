@@ -42,17 +42,16 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
         )
 
 
-def exposure_problem(
-    settings: Settings, *, stored_keys: int = 0, origins: Mapping[str, str] | None = None
-) -> str | None:
+def exposure_problem(settings: Settings, *, origins: Mapping[str, str] | None = None) -> str | None:
     """Why the server must not listen on `host`, or None when it may.
+
+    A key made by `antiphon keys create` also makes it safe; whoever asks has to look for one.
 
     Args:
         settings: The effective settings.
-        stored_keys: Valid keys made by `antiphon keys create`.
         origins: Where settings came from, to say so.
     """
-    if settings.is_loopback or settings.allow_anonymous or settings.api_keys or stored_keys:
+    if settings.is_loopback or settings.allow_anonymous or settings.api_keys:
         return None
     origin = f" (from {origins['host']})" if origins else ""
     return (

@@ -177,6 +177,8 @@ def _toml(path: Path, required: bool, problems: list[str]) -> dict[str, _Value]:
 
 
 def _unknown(where: str, name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
+    # Without the prefix, which all share and which would make any two names alike.
+    bare = {other.removeprefix(PREFIX): other for other in known}
+    close = [bare[n] for n in difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)]
     hint = f"; did you mean {close[0]}?" if close else "; `antiphon config` lists all"
     return f"{where} is not a setting{hint}"

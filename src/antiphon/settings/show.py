@@ -75,6 +75,16 @@ def secret_values(settings: Settings) -> frozenset[str]:
     return frozenset(found - {""})
 
 
+def provider_secrets(settings: Settings) -> dict[str, str]:
+    """Setting name to secret, for the providers' keys that are set; the server's own left out."""
+    values = {name: getattr(settings, name) for name in SECRET_FIELDS}
+    return {
+        name: value.get_secret_value()
+        for name, value in values.items()
+        if isinstance(value, SecretStr)
+    }
+
+
 def _secrets_in(value: Any) -> Iterator[str]:
     if isinstance(value, list | tuple):
         for item in value:
