@@ -90,7 +90,7 @@ class SessionObserver(BaseObserver):
         self._llm_text: list[str] = []
         self._tts_text = ""
         self._tool_started: dict[str, tuple[str, float]] = {}
-        self._first_audio_of_speech = True
+        self._speech_turn = 0
         self._latency = UserBotLatencyObserver()
         self._latency.add_event_handler("on_latency_breakdown", self._on_latency_breakdown)
         self._handlers: Mapping[type[Frame], Handler] = {
@@ -269,10 +269,11 @@ class SessionObserver(BaseObserver):
 
     def _on_bot_started(self, _: BotStartedSpeakingFrame) -> None:
         self._start_agent_turn()
-        self._log.append(facts.AgentSpeechStarted(turn=self._floor.turn))
+        self._speech_turn = self._floor.turn
+        self._log.append(facts.AgentSpeechStarted(turn=self._speech_turn))
 
     def _on_bot_stopped(self, _: BotStoppedSpeakingFrame) -> None:
-        self._log.append(facts.AgentSpeechStopped(turn=self._floor.turn))
+        self._log.append(facts.AgentSpeechStopped(turn=self._speech_turn))
 
     def _on_interruption(self, _: InterruptionFrame) -> None:
         if interrupted := self._floor.take_interrupted():
