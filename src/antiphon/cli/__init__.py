@@ -13,6 +13,8 @@ from antiphon.cli.call import call
 from antiphon.cli.config import config
 from antiphon.cli.demo import demo
 from antiphon.cli.doctor import doctor
+from antiphon.cli.export import export
+from antiphon.cli.keys import keys_app
 from antiphon.cli.serve import serve
 from antiphon.cli.services import services
 from antiphon.errors import AntiphonError, ConfigurationError
@@ -33,7 +35,9 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(config)
 app.command()(services)
+app.command()(export)
 app.add_typer(agents_app, name="agents")
+app.add_typer(keys_app, name="keys")
 
 
 def _version(*, value: bool) -> None:

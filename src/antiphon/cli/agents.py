@@ -14,22 +14,24 @@ agents_app = typer.Typer(
 @agents_app.command("list")
 def list_agents() -> None:
     """Agents that calls can ask for by name."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from antiphon.agents.loader import AgentStore
-    from antiphon.services.catalog import choices
+    from antiphon.cli.tables import print_table
     from antiphon.settings import load_settings
 
     settings = load_settings().settings
-    table = Table("agent", "title", "services", "file")
+    rows = []
     for agent in AgentStore(settings.agents_dir).list():
-        services = ", ".join(f"{k} {c.name}" for k, c in choices(agent.definition).items())
-        mark = " (default)" if agent.name == settings.agent else ""
-        cells = (agent.name + mark, agent.definition.title, services, str(agent.path))
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+        chosen = agent.definition.services
+        services = {"stt": chosen.stt, "llm": chosen.llm, "tts": chosen.tts}
+        rows.append(
+            (
+                agent.name + (" (default)" if agent.name == settings.agent else ""),
+                agent.definition.title,
+                ", ".join(f"{kind} {choices[0].name}" for kind, choices in services.items()),
+                str(agent.path),
+            )
+        )
+    print_table(("agent", "title", "services", "file"), rows)
 
 
 @agents_app.command()
@@ -47,11 +49,12 @@ def check(
     """Check agent files and the services they name; every problem is listed. Exits with 1."""
     from antiphon.agents.loader import load_agent
     from antiphon.errors import ConfigurationError
-    from antiphon.services import catalog
-    from antiphon.settings import load_settings
-    from antiphon.settings.show import provider_secrets
+    from antiphon.observability.logging import quiet_logs
+    from antiphon.settings import load_settings, provider_secrets
 
     secrets = provider_secrets(load_settings().settings)
+    with quiet_logs():
+        from antiphon.services import catalog
     bad = False
     for path in files:
         try:

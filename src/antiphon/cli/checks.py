@@ -16,8 +16,7 @@ from antiphon.agents.loader import AgentStore, LoadedAgent
 from antiphon.cli.stored import count_valid_keys
 from antiphon.clock import SystemClock
 from antiphon.errors import AntiphonError, ConfigurationError
-from antiphon.settings import Settings, exposure_problem, load_settings
-from antiphon.settings.show import provider_secrets
+from antiphon.settings import Settings, exposure_problem, load_settings, provider_secrets
 
 Level = Literal["ok", "warning", "error"]
 
@@ -136,7 +135,9 @@ def check_access(settings: Settings) -> Iterator[Finding]:
             "unset ANTIPHON_ALLOW_ANONYMOUS and make a key with `antiphon keys create`",
         )
     else:
-        who = "this machine only" if settings.is_loopback else "holders of a key"
+        keys = bool(settings.api_keys) or _has_keys(settings)
+        who = "this machine" if settings.is_loopback else "everybody who reaches it"
+        who += " with a key" if keys and not settings.allow_anonymous else ""
         yield Finding("access", "ok", f"open to {who}")
 
 

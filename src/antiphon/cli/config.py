@@ -45,19 +45,18 @@ def config(
         ]
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("setting", "value", "from")
+    from antiphon.cli.tables import print_table
+
+    headers = ["setting", "value", "from"]
     if names:
-        table.add_column("limits")
-        table.add_column("help")
-        table.add_column("environment")
+        headers += ["limits", "help", "environment"]
+    table = []
     for row in rows:
         cells = [row.info.name, row.value, row.origin]
         if names:
             cells += [row.info.limits, row.info.help, "\n".join(row.info.environment)]
         style = "dim" if row.origin == "default" else ""
-        table.add_row(*(Text(cell, style=style) for cell in cells))
-    Console().print(table)
+        table.append([Text(cell, style=style) for cell in cells])
+    print_table(headers, table)

@@ -39,14 +39,14 @@ def doctor(
 
 
 def _print(findings: "list[Finding]") -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "", "finding")
+    from antiphon.cli.tables import print_table
+
+    rows = []
     for finding in findings:
         text = Text(finding.message)
         if finding.fix:
             text.append(f"\n→ {finding.fix}", style="bold")
-        table.add_row(finding.check, Text(finding.level, style=STYLES[finding.level]), text)
-    Console().print(table)
+        rows.append((finding.check, Text(finding.level, style=STYLES[finding.level]), text))
+    print_table(("check", "", "finding"), rows)

@@ -1,8 +1,6 @@
 """The record store, for commands that work on the data directory without a server."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +9,9 @@ if TYPE_CHECKING:
     from antiphon.settings import Settings
 
 T = TypeVar("T")
+
+NODE_ID = "command line"
+"""Stands where a server names itself; never stored."""
 
 
 def with_store(settings: "Settings", work: Callable[["RecordStore"], Awaitable[T]]) -> T:
@@ -22,18 +23,17 @@ def with_store(settings: "Settings", work: Callable[["RecordStore"], Awaitable[T
 
     async def run() -> T:
         from antiphon.clock import SystemClock
+        from antiphon.records.database import open_engine
         from antiphon.records.store import RecordStore
 
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = await RecordStore.open(
-            settings.effective_database_url,
-            clock=SystemClock(),
-            node_id=f"{socket.gethostname()}:{os.getpid()}:cli",
-        )
+        # Not `RecordStore.open`, which signs in as a node that runs sessions.
+        engine = await open_engine(settings.effective_database_url)
+        store = RecordStore(engine, clock=SystemClock(), node_id=NODE_ID)
         try:
             return await work(store)
         finally:
-            await store.close()
+            await engine.dispose()
 
     return asyncio.run(run())
 

@@ -9,6 +9,7 @@ from antiphon.settings.load import Loaded, load_settings
 from antiphon.settings.show import (
     SettingInfo,
     SettingRow,
+    provider_secrets,
     secret_values,
     setting_infos,
     setting_rows,
@@ -24,6 +25,7 @@ __all__ = [
     "Settings",
     "exposure_problem",
     "load_settings",
+    "provider_secrets",
     "secret_values",
     "setting_infos",
     "setting_rows",
