@@ -17,6 +17,7 @@ from antiphon.services.embedded.flite import flite_engine
 from antiphon.services.embedded.tts_engine import SpeechChunk, SpeechOptions
 
 VOICE = "slt"
+RATE_WPM = 165  # one at which the embedded recognizer takes each of the commands
 MARGIN_MS = 30  # of the engine's own audio around the sound: soft onsets and endings
 PADDING_MS = 100
 NOISE_RMS = 4
@@ -38,7 +39,7 @@ def say(text: str) -> bytes:
         speech.extend(chunk.audio)
         return True
 
-    engine.synthesize(text, SpeechOptions(VOICE), take)
+    engine.synthesize(text, SpeechOptions(VOICE, rate_wpm=RATE_WPM), take)
     first, last = loud_span(bytes(speech), engine.sample_rate) or (0, 0)
     margin = engine.sample_rate * MARGIN_MS // 1000
     return bytes(speech[max(first - margin, 0) * 2 : (last + margin) * 2])
