@@ -162,6 +162,7 @@ class _QueueHandler(logging.handlers.QueueHandler):
 
     def __init__(self, lines: "queue.Queue[Any]"):
         super().__init__(lines)
+        self.lines = lines
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -176,14 +177,15 @@ class _QueueHandler(logging.handlers.QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue a record, or count it as dropped."""
         try:
-            self.queue.put_nowait(record)
+            self.lines.put_nowait(record)
             if self.dropped:
-                self.queue.put_nowait(self._note_of_dropped())
+                self.lines.put_nowait(self.note_of_dropped())
                 self.dropped = 0
         except queue.Full:
             self.dropped += 1
 
-    def _note_of_dropped(self) -> logging.LogRecord:
+    def note_of_dropped(self) -> logging.LogRecord:
+        """A line that says how many were dropped."""
         return logging.LogRecord(
             __name__,
             logging.WARNING,
@@ -195,12 +197,24 @@ class _QueueHandler(logging.handlers.QueueHandler):
         )
 
 
+class _QueueListener(logging.handlers.QueueListener):
+    """The writing thread of a bounded queue."""
+
+    def __init__(self, lines: "queue.Queue[Any]", *targets: logging.Handler):
+        super().__init__(lines, *targets)
+        self.lines = lines
+
+    def enqueue_sentinel(self) -> None:
+        """Tell the thread to end, once there is room; the base class gives up on a full queue."""
+        self.lines.put(None)
+
+
 @dataclass(slots=True)
 class LogWriter:
     """The writing thread; `close` writes what is queued and ends it."""
 
-    _listener: logging.handlers.QueueListener | None
-    _handler: logging.Handler
+    _listener: _QueueListener | None
+    _handler: _QueueHandler
     _replaced: list[logging.Handler]
 
     def close(self) -> None:
@@ -212,6 +226,8 @@ class LogWriter:
         root.removeHandler(self._handler)
         for former in self._replaced:
             root.addHandler(former)
+        if self._handler.dropped:
+            self._handler.lines.put(self._handler.note_of_dropped())
         listener.stop()
         for handler in listener.handlers:
             handler.close()
@@ -262,7 +278,7 @@ def configure_logging(
     for former in replaced:
         root.removeHandler(former)
     root.addHandler(handler)
-    listener = logging.handlers.QueueListener(lines, *targets)
+    listener = _QueueListener(lines, *targets)
     listener.start()
     writer = LogWriter(listener, handler, replaced)
     atexit.register(writer.close)
