@@ -1,7 +1,7 @@
 """What `antiphon serve` prints once it answers: what answers where, the services, a first call."""
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -50,19 +50,33 @@ def announce(application: "FastAPI", settings: "Settings", port: int) -> None:
     )
     if settings.log_format == "text":
         console = Console()
-        for part in page(served_paths(application), services, settings, authority, secure=secure):
+        for part in page(served(application), services, settings, authority, secure=secure):
             console.print(part, soft_wrap=True)
 
 
-def served_paths(application: "FastAPI") -> frozenset[str]:
-    """Paths of every route of the application."""
-    return frozenset(
-        path for route in application.routes if (path := getattr(route, "path", None)) is not None
-    )
+def served(application: "FastAPI") -> list[tuple[str, str, str]]:
+    """Those of `ADDRESSES` that the application has a route for."""
+    return [entry for entry in ADDRESSES if _has_route(application, entry[1], entry[2])]
+
+
+def _has_route(application: "FastAPI", scheme: str, path: str) -> bool:
+    from starlette.routing import Match
+
+    # Routes are asked, not listed: an included router does not tell the paths it has.
+    scope: dict[str, Any] = {
+        "type": "websocket" if scheme == "ws" else "http",
+        "method": "GET",
+        "path": path,
+        "root_path": "",
+        "headers": [],
+        "path_params": {},
+        "app": application,
+    }
+    return any(route.matches(scope)[0] is not Match.NONE for route in application.routes)
 
 
 def page(
-    paths: frozenset[str],
+    addresses: list[tuple[str, str, str]],
     services: dict[str, str],
     settings: "Settings",
     authority: str,
@@ -72,16 +86,15 @@ def page(
     """The banner's parts.
 
     Args:
-        paths: Paths that the application serves.
+        addresses: What of `ADDRESSES` the application serves.
         services: Kind to name of the default agent's services.
         settings: Effective settings.
         authority: Host and port that a client on this machine uses.
         secure: Whether TLS is on.
     """
     table = Table.grid(padding=(0, 2))
-    for title, scheme, path in ADDRESSES:
-        if path in paths:
-            table.add_row(Text(title), Text(f"{scheme}{'s' if secure else ''}://{authority}{path}"))
+    for title, scheme, path in addresses:
+        table.add_row(Text(title), Text(f"{scheme}{'s' if secure else ''}://{authority}{path}"))
     return [
         Text(f"\nAntiphon {__version__} answers calls as agent {settings.agent!r}.", style="bold"),
         table,

@@ -67,7 +67,7 @@ def run_checks(overrides: Mapping[str, Any], config: Path | None) -> list[Findin
         *check_models(),
         *check_providers(settings),
         *check_open_files(settings),
-        *check_clock(),
+        *check_clock(SystemClock().utc_now()),
     ]
 
 
@@ -328,9 +328,8 @@ def check_open_files(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def check_clock() -> Iterator[Finding]:
-    """Whether the clock is plausible: not before this very file was written."""
-    now = SystemClock().utc_now()
+def check_clock(now: datetime) -> Iterator[Finding]:
+    """Whether the time is plausible: not before this very file was written."""
     written = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
     if now < written - timedelta(days=1):
         yield Finding(
