@@ -211,6 +211,7 @@ async def test_any_input_rate_is_resampled(recognizer: Recognizer, rate: int) ->
 
 
 async def test_a_call_holds_no_decoder_between_utterances(recognizer: Recognizer) -> None:
+    await settled(recognizer)
     before = recognizer.idle
     async with call(recognizer) as caller:
         for name in ("yes", "place-the-order"):
@@ -248,6 +249,7 @@ async def test_the_end_waits_for_the_last_words(recognizer: Recognizer) -> None:
 
 
 async def test_a_cancelled_call_gives_its_decoders_back(recognizer: Recognizer) -> None:
+    await settled(recognizer)
     before = recognizer.idle
     async with call(recognizer) as caller:
         await caller.hear(bytes(3_200))
@@ -302,6 +304,24 @@ async def test_a_closed_recognizer_is_an_error_and_not_a_hang() -> None:
         async with asyncio.timeout(5):
             error = await errors.get()
     assert "closed" in error.error
+
+
+def test_a_whole_utterance_is_transcribed_without_a_pipeline(recognizer: Recognizer) -> None:
+    heard = recognizer.transcribe(recording("place-the-order", 8_000), 8_000)
+    assert heard.text == "place the order"
+    assert not heard.rejected
+    assert recognizer.transcribe(recording("out-of-domain")).rejected
+
+
+async def test_taking_the_last_decoders_opens_others_behind_it() -> None:
+    own = Recognizer(SENTENCES)
+    own.prepare(1)
+    taken = own.take()
+    await settled(own)
+    assert own.idle == 1
+    own.give_back(taken)
+    assert own.idle == 2
+    own.close()
 
 
 def test_closing_ends_the_threads_and_deletes_the_files() -> None:

@@ -85,6 +85,7 @@ class LibraryDecoder:
 
     def __init__(self, options: Options):
         self._lib = pocketsphinx_library()
+        self._handle: int | None = None
         self._handle = _initialise(self._lib, options)
 
     def start(self) -> None:
@@ -112,7 +113,8 @@ class LibraryDecoder:
 
     def cepstral_mean(self) -> str:
         """What has been learnt about channel and speaker."""
-        return (self._lib.ps_get_cmn(self._open(), False) or b"").decode()
+        # With `update`: by itself the library takes in what it heard only every three seconds.
+        return (self._lib.ps_get_cmn(self._open(), True) or b"").decode()
 
     def set_cepstral_mean(self, mean: str) -> None:
         """Go on from what another decoder has learnt."""
@@ -224,7 +226,7 @@ class BindingDecoder:
 
     def cepstral_mean(self) -> str:
         """What has been learnt about channel and speaker."""
-        return str(self._open().get_cmn(False))
+        return str(self._open().get_cmn(True))
 
     def set_cepstral_mean(self, mean: str) -> None:
         """Go on from what another decoder has learnt."""

@@ -6,6 +6,7 @@ event loop run meanwhile.
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -13,10 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from antiphon.errors import Unavailable
+from antiphon.errors import AntiphonError, Unavailable
+from antiphon.services.embedded.conditioning import Conditioner
+from antiphon.services.embedded.decoder import SAMPLE_RATE
 from antiphon.services.embedded.recognizer_model import Channel, DecoderPair, RecognizerModel
 from antiphon.services.embedded.rejector import Hypothesis
 from antiphon.services.embedded.sentences import SentenceSet
+
+logger = logging.getLogger(__name__)
 
 KEPT_DECODERS = 4
 """Pairs of decoders kept for the next utterance; about 35 MB each."""
@@ -49,6 +54,7 @@ class Recognizer:
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._idle: list[DecoderPair] = []
+        self._refilling = False
         self._model: RecognizerModel | None = None
         self._closed = False
 
@@ -105,8 +111,32 @@ class Recognizer:
         except RuntimeError:
             work()
 
+    def transcribe(self, pcm: bytes, sample_rate: int = SAMPLE_RATE) -> Hypothesis:
+        """Recognize one whole utterance, as the first of a call. Blocks.
+
+        Args:
+            pcm: PCM16 mono, speech with a little silence around it.
+            sample_rate: Hz of `pcm`; 8 kHz is taken for telephone audio.
+
+        Raises:
+            Unavailable: The recognizer is closed.
+            ConfigurationError: The templates cannot be heard.
+            ServiceError: PocketSphinx failed.
+        """
+        pair = self.take()
+        try:
+            hypothesis = pair.transcribe(pcm, Channel(Conditioner(sample_rate)))
+        except BaseException:
+            pair.close()
+            raise
+        self.give_back(pair)
+        return hypothesis
+
     def take(self) -> DecoderPair:
         """Borrow a pair of decoders, opening one if none is idle. Blocks.
+
+        Taking the last idle pair has another one opened behind it, so that the next caller who
+        begins to speak need not wait for one.
 
         Raises:
             Unavailable: The recognizer is closed.
@@ -114,9 +144,12 @@ class Recognizer:
             ServiceError: PocketSphinx failed.
         """
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._built().open()
+            pair = self._idle.pop() if self._idle else None
+            refill = pair is not None and not (self._idle or self._refilling)
+            self._refilling |= refill
+        if refill:
+            self.submit(self._refill)
+        return pair or self._built().open()
 
     def give_back(self, pair: DecoderPair) -> None:
         """Return a borrowed pair, no utterance under way."""
@@ -125,6 +158,16 @@ class Recognizer:
                 self._idle.append(pair)
                 return
         pair.close()
+
+    def _refill(self) -> None:
+        """Open a pair ahead of need; whoever needs one reports what is wrong, if this fails."""
+        try:
+            if not self._idle:
+                self.give_back(self._built().open())
+        except AntiphonError as exc:
+            logger.warning("no decoder could be opened ahead of need: %s", exc)
+        finally:
+            self._refilling = False
 
     def _built(self) -> RecognizerModel:
         with self._building:

@@ -42,8 +42,9 @@ INTERIM_MS = 200
 MAX_UTTERANCE_MS = 15_000
 """Later audio of an utterance is not decoded: no template is that long."""
 
-TTFS_P99_S = 0.05
-"""From the end of speech, as the voice activity detection reports it, to the transcript."""
+TTFS_P99_S = 0.3
+"""From the end of speech to the transcript, as Pipecat counts it: the silence that the voice
+activity detection waits for (0.2 or 0.25 s) included. Final transcripts end the wait early."""
 
 
 class EmbeddedSTTService(STTService):
