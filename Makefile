@@ -44,7 +44,7 @@ lint: $(DEV_READY) ## Style, types, import contracts, spelling, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(DEV_READY) ## Put the code in form
 	$(BIN)/ruff check --fix .
