@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
+from antiphon.api.models import FORBIDDEN, UNAUTHORIZED
 from antiphon.clock import Clock
 from antiphon.errors import Forbidden, Unauthorized
 from antiphon.records.store import RecordStore
@@ -170,7 +171,11 @@ class Ticket(BaseModel):
 router = APIRouter(prefix="/api/v1", tags=["tickets"])
 
 
-@router.post("/tickets", summary="Make a short-lived ticket for a browser")
+@router.post(
+    "/tickets",
+    summary="Make a short-lived ticket for a browser",
+    responses={**UNAUTHORIZED, **FORBIDDEN},
+)
 async def make_ticket(request: Request, caller: Caller = Depends(require_key)) -> Ticket:
     """A signed ticket in place of a key, for pages that must not hold one."""
     ticket, ttl = _authenticator(request).issue_ticket(caller.key_id)

@@ -1,5 +1,7 @@
 """Health: for people, for load balancers, and as the RustPBX media server gave it."""
 
+import asyncio
+import logging
 from typing import Literal
 
 from fastapi import APIRouter
@@ -9,6 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from antiphon.api.deps import ServerDep
 from antiphon.api.models import ErrorReply
 from antiphon.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+DATABASE_SECS = 2.0
+"""A database that takes longer to answer counts as failing."""
 
 router = APIRouter(tags=["health"])
 
@@ -67,9 +74,12 @@ async def ready(server: ServerDep) -> Ready:
     if not server.manager.accepting:
         raise Unavailable("the server is shutting down", code="draining")
     try:
-        await server.store.heartbeat()
-    except (SQLAlchemyError, OSError) as error:
-        raise Unavailable(f"the database does not answer: {error}", code="database") from error
+        async with asyncio.timeout(DATABASE_SECS):
+            await server.store.heartbeat()
+    except (SQLAlchemyError, OSError) as error:  # TimeoutError is an OSError
+        # The route is open to all: the reason goes to the log only.
+        log.warning("not ready: the database does not answer: %r", error)
+        raise Unavailable("the database does not answer", code="database") from error
     return Ready(
         sessions=len(server.manager.live),
         max_sessions=server.settings.max_sessions,

@@ -1,5 +1,7 @@
 """`/api/v1/services`: the service catalogue."""
 
+from functools import cache
+
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
@@ -32,6 +34,7 @@ class ServiceView(BaseModel):
     settings: list[str]
 
 
+@cache
 def _installed(spec: ServiceSpec) -> bool:
     try:
         spec.load()
@@ -41,8 +44,9 @@ def _installed(spec: ServiceSpec) -> bool:
 
 
 @router.get("", summary="List services")
-async def list_services(server: ServerDep) -> list[ServiceView]:
+def list_services(server: ServerDep) -> list[ServiceView]:
     """Every service an agent can name, and whether it is ready to use."""
+    # Not a coroutine, so that vendors' packages are imported in a thread, away from the audio.
     return [
         ServiceView(
             kind=spec.kind,

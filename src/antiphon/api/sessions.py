@@ -1,19 +1,28 @@
 """`/api/v1/sessions`: live and stored sessions, and what an operator can do to a live one."""
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from antiphon.api.auth import require_key
 from antiphon.api.deps import Server, ServerDep
 from antiphon.api.models import CONFLICT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Done
+from antiphon.domain.events import EventType
 from antiphon.domain.session import EndReason, SessionState
 from antiphon.errors import Conflict, NotFound
 from antiphon.records.exports import transcript
 from antiphon.records.store import SessionRecord
 from antiphon.sessions.session import Session
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECS = 2.0
+"""Longest wait for pending records; readers get what there is when the database takes no writes."""
 
 router = APIRouter(
     prefix="/api/v1/sessions",
@@ -23,6 +32,17 @@ router = APIRouter(
 )
 SessionId = Annotated[str, Path(max_length=64, examples=["019a5f0e8c2b7d10a1b2c3d4e5f60718"])]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+def _in_utc(at: datetime) -> datetime:
+    """The instant in UTC, which a time without an offset is taken to be in already."""
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("is out of range in UTC") from None
+
+
+Instant = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class SessionView(BaseModel):
@@ -106,10 +126,35 @@ def _with_live(view: SessionView, live: Session) -> SessionView:
     )
 
 
+def _unrecorded(live: Session) -> SessionView:
+    """A live session that is not on record yet."""
+    agent = live.runtime.definition
+    view = SessionView(
+        id=live.id,
+        agent=agent.name,
+        transport=live.plan.transport,
+        room=live.room,
+        state=live.state,
+        language=agent.language,
+        services=live.runtime.service_names,
+        started_at=live.started_at,
+    )
+    return _with_live(view, live)
+
+
+async def _flush(server: Server) -> None:
+    """Wait, but not for ever, until what has happened is on record."""
+    try:
+        async with asyncio.timeout(FLUSH_SECS):
+            await server.writer.flush()
+    except TimeoutError:
+        log.warning("%d events wait to be written; a reply may lack them", server.writer.pending)
+
+
 async def _stored(server: Server, session_id: str) -> SessionRecord:
     record = await server.store.get_session(session_id)
     if record is None:
-        await server.writer.flush()
+        await _flush(server)
         record = await server.store.get_session(session_id)
     if record is None:
         raise NotFound(f"no session {session_id}", code="no_session")
@@ -129,10 +174,6 @@ def _live_by_id(server: Server) -> dict[str, Session]:
     return {session.id: session for session in server.manager.live}
 
 
-def _aware(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
-
-
 @router.get("", summary="List sessions")
 async def list_sessions(
     server: ServerDep,
@@ -140,31 +181,61 @@ async def list_sessions(
     agent: Annotated[str | None, Query(max_length=64)] = None,
     transport: Annotated[str | None, Query(max_length=32)] = None,
     room: Annotated[str | None, Query(max_length=300)] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Annotated[Instant | None, Query(description="Started then or later.")] = None,
+    until: Annotated[Instant | None, Query(description="Started before.")] = None,
     end_reason: EndReason | None = None,
     text: Annotated[str | None, Query(max_length=200, description="Said by either side.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> SessionPage:
-    """Live and stored sessions that fit all filters, newest first."""
-    await server.writer.flush()
+    """Live and stored sessions that fit all filters, newest first.
+
+    Live ones are judged as they are now: the record may be a commit behind, and keeps the room by
+    which a session began. Ids sort by time, which says what page a live session belongs to.
+    """
+    await _flush(server)
     page = await server.store.list_sessions(
         state=state.value if state else None,
         agent=_clean(agent),
         transport=_clean(transport),
         room=_clean(room),
-        since=_aware(since),
-        until=_aware(until),
+        since=since,
+        until=until,
         end_reason=end_reason.value if end_reason else None,
         text=_clean(text),
         limit=limit,
         before=_clean(cursor),
     )
     live = _live_by_id(server)
-    return SessionPage(
-        items=[_view(record, live.get(record.id)) for record in page.items],
-        next_cursor=page.next_cursor,
+    views = {record.id: _view(record, live.get(record.id)) for record in page.items}
+    if not text:  # only the record knows what was said
+        for session in live.values():
+            if (page.next_cursor or "") < session.id and (not cursor or session.id < cursor):
+                views.setdefault(session.id, _unrecorded(session))
+    wanted = {"state": state, "agent": agent, "transport": transport, "room": room}
+    items = [
+        view
+        for _, view in sorted(views.items(), reverse=True)
+        if view.id not in live or _fits(view, wanted, since, until, end_reason)
+    ]
+    if len(items) > limit:
+        return SessionPage(items=items[:limit], next_cursor=items[limit - 1].id)
+    return SessionPage(items=items, next_cursor=page.next_cursor)
+
+
+def _fits(
+    view: SessionView,
+    wanted: Mapping[str, str | None],
+    since: datetime | None,
+    until: datetime | None,
+    end_reason: EndReason | None,
+) -> bool:
+    """Whether a live session fits the filters, except by what was said."""
+    return (
+        end_reason is None
+        and all(value in (None, "", getattr(view, name)) for name, value in wanted.items())
+        and (since is None or view.started_at >= since)
+        and (until is None or view.started_at < until)
     )
 
 
@@ -176,8 +247,11 @@ def _clean(value: str | None) -> str | None:
 @router.get("/{session_id}", summary="One session", responses=NOT_FOUND)
 async def read_session(server: ServerDep, session_id: SessionId) -> SessionView:
     """A live or stored session."""
-    record = await _stored(server, _clean(session_id) or "")
-    return _view(record, _live_by_id(server).get(record.id))
+    live = _live_by_id(server).get(session_id)
+    record = await server.store.get_session(session_id) if live else None
+    if live is not None and record is None:
+        return _unrecorded(live)
+    return _view(record or await _stored(server, _clean(session_id) or ""), live)
 
 
 @router.delete(
@@ -189,7 +263,11 @@ async def delete_session(server: ServerDep, session_id: SessionId) -> Done:
     """Delete a session that has ended, with all its events."""
     if session_id in _live_by_id(server):
         raise Conflict(f"session {session_id} is live; end it first", code="live")
-    await _stored(server, _clean(session_id) or "")
+    # Events that still wait would fail for ever without their session's row, and stop the writer.
+    await server.writer.flush()
+    record = await _stored(server, _clean(session_id) or "")
+    if record.state != SessionState.ENDED.value:
+        raise Conflict(f"session {session_id} lives in another process; end it there", code="live")
     await server.store.delete_session(session_id)
     return Done()
 
@@ -199,17 +277,21 @@ async def read_events(
     server: ServerDep,
     session_id: SessionId,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-    types: Annotated[list[str] | None, Query(description="Event types; all by default.")] = None,
+    types: Annotated[
+        list[EventType] | None, Query(description="Repeat for several; all by default.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> EventPage:
     """The stored events in order; those of the last moment are stored first."""
-    await server.writer.flush()
+    await _flush(server)
     await _stored(server, _clean(session_id) or "")
-    wanted = [_clean(kind) or "" for kind in types] if types else None
-    events = await server.store.get_events(session_id, after_seq=after, types=wanted, limit=limit)
+    wanted = [kind.value for kind in types] if types else None
+    events = await server.store.get_events(
+        session_id, after_seq=after, types=wanted, limit=limit + 1
+    )
     return EventPage(
-        items=[EventView(**event.as_dict()) for event in events],
-        next_after=events[-1].seq if len(events) == limit else None,
+        items=[EventView(**event.as_dict()) for event in events[:limit]],
+        next_after=events[limit - 1].seq if len(events) > limit else None,
     )
 
 
@@ -231,7 +313,7 @@ async def read_transcript(
     format: Literal["json", "text", "vtt"] = "json",
 ) -> Response:
     """What was said and heard, as JSON, text or WebVTT."""
-    await server.writer.flush()
+    await _flush(server)
     content = await transcript(server.store, _clean(session_id) or "", format)
     return Response(content, media_type=_MEDIA[format])
 
@@ -253,7 +335,10 @@ async def interrupt(server: ServerDep, session_id: SessionId) -> Done:
     return Done()
 
 
-@router.post("/{session_id}/prompt", summary="Replace the system prompt", responses=_ACTION)
+@router.put("/{session_id}/prompt", summary="Replace the system prompt", responses=_ACTION)
+@router.post(
+    "/{session_id}/prompt", summary="Replace the system prompt (as PUT)", responses=_ACTION
+)
 async def set_prompt(server: ServerDep, session_id: SessionId, body: Prompt) -> Done:
     """The next answer follows the new prompt."""
     session = await _live(server, _clean(session_id) or "")
