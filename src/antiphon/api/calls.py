@@ -16,7 +16,6 @@ from antiphon.domain.audio import AudioFormat
 from antiphon.errors import AntiphonError, NotFound, Unauthorized
 from antiphon.protocols.browser import BrowserCodec, BrowserOptions
 from antiphon.protocols.framing import (
-    AudioIn,
     Configure,
     Dtmf,
     Interrupt,
@@ -167,8 +166,7 @@ class _RustpbxCall(_Call):
         )
         await session.join(peer)
         for message in first:
-            if not isinstance(message, AudioIn):
-                await self.on_message(peer, message)
+            await peer.handle(message, self.on_message)
         await self.talk(peer, self.on_message)
 
     async def on_message(self, peer: WebsocketPeer, message: Message) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from antiphon.errors import AntiphonError
 
-DEFAULT_URL = "ws://127.0.0.1:8000/ws/rustpbx"
+DEFAULT_URL = "ws://127.0.0.1:8765/ws/rustpbx"
 
 
 def call(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LEFT_AT_ONCE = 1
+"""Exit status after the signal that waits for nothing."""
+
 STARTUP_FAILED = 3
 """Exit status when the application could not start; the log says why."""
 

@@ -232,14 +232,18 @@ class WebsocketPeer:
                 )
                 return
             for item in self._decode(message):
-                if isinstance(item, AudioIn):
-                    await self._hear(item)
-                elif isinstance(item, Invalid):
-                    self.send_error(item.error)
-                else:
-                    if isinstance(item, Disconnect):
-                        self._departure = Departure("disconnect")
-                    await on_message(self, item)
+                await self.handle(item, on_message)
+
+    async def handle(self, item: Message, on_message: MessageHandler) -> None:
+        """Act on one decoded message: audio is heard, nonsense is answered, the rest passed on."""
+        if isinstance(item, AudioIn):
+            await self._hear(item)
+        elif isinstance(item, Invalid):
+            self.send_error(item.error)
+        else:
+            if isinstance(item, Disconnect):
+                self._departure = Departure("disconnect")
+            await on_message(self, item)
 
     def _decode(self, message: Mapping[str, Any]) -> Sequence[Message]:
         data = message.get("bytes")

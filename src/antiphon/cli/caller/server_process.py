@@ -103,6 +103,11 @@ class ServerProcess:
         """Stop it."""
         await self.stop()
 
+    async def wait(self) -> int:
+        """Wait until the process ends by itself; returns its exit status."""
+        assert self._process is not None
+        return await self._process.wait()
+
     async def stop(self) -> int | None:
         """End the process; returns its exit status, None when it was never started."""
         process = self._process
