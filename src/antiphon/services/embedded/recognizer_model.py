@@ -13,8 +13,15 @@ from pathlib import Path
 
 from hassil.intents import Intents
 
+from antiphon.services.embedded.cepstral_mean import CepstralMean
 from antiphon.services.embedded.conditioning import Conditioner
-from antiphon.services.embedded.decoder import Decoder, Options, open_decoder
+from antiphon.services.embedded.decoder import (
+    FRAMES_PER_SECOND,
+    SAMPLE_RATE,
+    Decoder,
+    Options,
+    open_decoder,
+)
 from antiphon.services.embedded.grammar import compile_grammar, sample_sentences, weigh
 from antiphon.services.embedded.pronunciation import Dictionary, build_dictionary
 from antiphon.services.embedded.rejector import Hypothesis, judge
@@ -29,7 +36,12 @@ GRAMMAR_OPTIONS: Options = {"bestpath": False, "lw": 3.0, "beam": 1e-60, "wbeam"
 LOOSE_OPTIONS: Options = {"fwdflat": False, "bestpath": False}
 """One pass only: the second decoder is there to disagree, not to be right."""
 
+LEARN_MS = 1_200
+"""Audio at the beginning of a call that the channel is learnt from before it is decoded."""
+
 _CHUNK_MS = 100
+_FRAME_BYTES = SAMPLE_RATE // FRAMES_PER_SECOND * 2
+_LEARN_BYTES = SAMPLE_RATE * LEARN_MS // 1000 * 2
 
 
 class RecognizerModel:
@@ -78,57 +90,102 @@ class Channel:
     """What is known about one caller's voice and line; kept for a call."""
 
     conditioner: Conditioner = field(default_factory=Conditioner)
-    cepstral_mean: str = ""
-    """Empty before the first utterance."""
+    mean: CepstralMean | None = None
+    """None before the first utterance."""
 
 
 class DecoderPair:
-    """Two decoders that hear the same audio: one follows the grammar, one is loose."""
+    """Two decoders that hear the same audio: one follows the grammar, one is loose.
+
+    The first second of a call is heard twice: first only to learn what the line sounds like.
+    """
 
     def __init__(self, model: RecognizerModel):
         self._dictionary = model.dictionary
         self._grammar: Decoder = open_decoder(model.grammar_options)
         self._loose: Decoder = open_decoder(model.loose_options)
-        self._fresh_mean = self._grammar.cepstral_mean()
+        self._guess = CepstralMean.parse(self._grammar.cepstral_mean())
         self._channel: Channel | None = None
+        self._held: bytearray | None = None
+        self._given = self._guess
+        self._bytes = 0
 
     def begin(self, channel: Channel) -> None:
         """Begin an utterance of a call."""
         self.abandon()
         self._channel = channel
-        for decoder in (self._grammar, self._loose):
-            decoder.set_cepstral_mean(channel.cepstral_mean or self._fresh_mean)
-            decoder.start()
+        self._bytes = 0
+        self._held = bytearray() if channel.mean is None else None
+        if channel.mean is not None:
+            self._start(channel.mean)
 
     def feed(self, pcm: bytes) -> None:
         """Decode a piece of the utterance: PCM16 mono at the channel's sample rate."""
-        if self._channel is not None and (audio := self._channel.conditioner.process(pcm)):
-            self._grammar.process(audio)
-            self._loose.process(audio)
+        if self._channel is not None:
+            self._take(self._channel.conditioner.process(pcm))
 
     def partial(self) -> str:
         """The words so far."""
-        return self._grammar.partial()
+        return self._grammar.partial() if self._held is None else ""
 
     def finish(self) -> Hypothesis:
         """End the utterance; the channel keeps what was learnt."""
         channel, self._channel = self._channel, None
-        if channel is not None and (rest := channel.conditioner.flush()):
-            self._grammar.process(rest)
-            self._loose.process(rest)
+        if channel is not None:
+            self._take(channel.conditioner.flush())
+        self._release()
         self._grammar.finish()
         self._loose.finish()
         if channel is not None:
-            channel.cepstral_mean = self._grammar.cepstral_mean()
+            frames = self._bytes // _FRAME_BYTES
+            channel.mean = self._given.after(self._grammar.cepstral_mean(), frames)
         return judge(self._grammar.result(), self._loose.result(), self._dictionary)
 
     def abandon(self) -> None:
         """Give up the utterance under way, if there is one."""
         channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.conditioner.flush()
+        if channel is None:
+            return
+        channel.conditioner.flush()
+        if self._held is None:
             self._grammar.finish()
             self._loose.finish()
+
+    def _start(self, mean: CepstralMean) -> None:
+        self._given = mean
+        for decoder in (self._grammar, self._loose):
+            decoder.set_cepstral_mean(mean.text())
+            decoder.start()
+
+    def _take(self, audio: bytes) -> None:
+        """Decode conditioned audio, or hold it until there is enough to learn the line from."""
+        if not audio:
+            return
+        if self._held is None:
+            self._bytes += len(audio)
+            self._grammar.process(audio)
+            self._loose.process(audio)
+            return
+        self._held += audio
+        if len(self._held) >= _LEARN_BYTES:
+            self._release()
+
+    def _release(self) -> None:
+        """Learn from the audio held, then decode it."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        audio = bytes(held)
+        self._start(self._learnt(audio))
+        self._take(audio)
+
+    def _learnt(self, audio: bytes) -> CepstralMean:
+        """The mean of audio; found by the loose decoder, as the cheaper one."""
+        self._loose.set_cepstral_mean(self._guess.text())
+        self._loose.start()
+        self._loose.process(audio)
+        self._loose.finish()
+        return self._guess.after(self._loose.cepstral_mean(), len(audio) // _FRAME_BYTES)
 
     def transcribe(self, pcm: bytes, channel: Channel) -> Hypothesis:
         """Recognize a whole utterance: PCM16 mono at the channel's sample rate.
