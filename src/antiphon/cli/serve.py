@@ -1,6 +1,7 @@
 """`antiphon serve`: the server in the foreground."""
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,6 +91,10 @@ def run(settings: "Settings") -> int:
             server.run(sockets=[sock])
         except SystemExit:
             return _why_not_started(guard.failure)
+        if server.force_exit:
+            # Nothing was closed, so threads of the database still run and would be waited for.
+            writer.close()
+            os._exit(LEFT_AT_ONCE)
         return 0
     finally:
         sock.close()
