@@ -50,7 +50,8 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def dial(self, path: str, **options: Any) -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", proxy=None, **options)
+        # Unread audio must not keep the close frame from being read.
+        return connect(f"ws://127.0.0.1:{self.port}{path}", proxy=None, max_queue=None, **options)
 
     @contextlib.asynccontextmanager
     async def browser_call(self, room: str) -> AsyncIterator[tuple[ClientConnection, str]]:

@@ -97,3 +97,14 @@ async def test_an_unknown_room_is_not_found(live: Running, method: str, path: st
     answer = await live.http.request(method, f"/rooms/{uuid.uuid4()}{path}", json=body)
     assert answer.status_code == 404
     assert answer.json()["detail"] == "Room not found"
+
+
+@pytest.mark.parametrize("name", ['"\\ud800"', "NaN", "-Infinity", '{"a": [1e999]}'])
+async def test_input_that_cannot_be_echoed_is_refused_and_not_a_server_error(
+    live: Running, name: str
+) -> None:
+    answer = await live.http.post(
+        "/rooms", content=f'{{"name": {name}}}', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:2] == ["body", "name"]

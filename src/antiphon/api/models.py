@@ -34,6 +34,9 @@ class Message(BaseModel):
     message: str
 
 
+BAD_BODY: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorReply, "description": "The body cannot be decoded"}
+}
 UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorReply, "description": "No valid API key"}
 }

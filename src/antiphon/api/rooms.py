@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from antiphon.api.auth import require_key
 from antiphon.api.deps import Server, ServerDep
-from antiphon.api.models import FORBIDDEN, LIMITED, NOT_FOUND, UNAUTHORIZED, Message
+from antiphon.api.models import BAD_BODY, FORBIDDEN, LIMITED, NOT_FOUND, UNAUTHORIZED, Message
 from antiphon.errors import NotFound
 from antiphon.sessions.rooms import Room
 from antiphon.sessions.session import Session
@@ -65,7 +65,7 @@ def _live_reply(session: Session) -> RoomReply:
     )
 
 
-@router.post("", summary="Make a room", responses={**LIMITED, **FORBIDDEN})
+@router.post("", summary="Make a room", responses={**BAD_BODY, **LIMITED, **FORBIDDEN})
 async def create_room(server: ServerDep, body: RoomRequest) -> RoomReply:
     """A call whose `room_id` is the room's id or name gets its prompt."""
     return _reply(server, server.manager.rooms.create(body.name, body.system_prompt))
@@ -99,7 +99,9 @@ async def delete_room(server: ServerDep, room_id: RoomId) -> Message:
 
 
 @router.post(
-    "/{room_id}/prompt", summary="Set a room's prompt", responses={**NOT_FOUND, **FORBIDDEN}
+    "/{room_id}/prompt",
+    summary="Set a room's prompt",
+    responses={**BAD_BODY, **NOT_FOUND, **FORBIDDEN},
 )
 async def set_prompt(server: ServerDep, room_id: RoomId, body: PromptRequest) -> Message:
     """Set the prompt of a room, and of the call that lives there."""

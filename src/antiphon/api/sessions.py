@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from antiphon.api.auth import require_key
 from antiphon.api.deps import Server, ServerDep
-from antiphon.api.models import CONFLICT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Done
+from antiphon.api.models import BAD_BODY, CONFLICT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Done
 from antiphon.domain.events import EventType
 from antiphon.domain.session import EndReason, SessionState
 from antiphon.errors import Conflict, NotFound
@@ -319,9 +319,10 @@ async def read_transcript(
 
 
 _ACTION = {**NOT_FOUND, **CONFLICT, **FORBIDDEN}
+_WITH_BODY = {**BAD_BODY, **_ACTION}
 
 
-@router.post("/{session_id}/say", summary="Have the agent speak", responses=_ACTION)
+@router.post("/{session_id}/say", summary="Have the agent speak", responses=_WITH_BODY)
 async def say(server: ServerDep, session_id: SessionId, body: Say) -> Done:
     """Speak a text after what is being said now."""
     await (await _live(server, _clean(session_id) or "")).say(body.text)
@@ -335,9 +336,11 @@ async def interrupt(server: ServerDep, session_id: SessionId) -> Done:
     return Done()
 
 
-@router.put("/{session_id}/prompt", summary="Replace the system prompt", responses=_ACTION)
+@router.put("/{session_id}/prompt", summary="Replace the system prompt", responses=_WITH_BODY)
 @router.post(
-    "/{session_id}/prompt", summary="Replace the system prompt (as PUT)", responses=_ACTION
+    "/{session_id}/prompt",
+    summary="Replace the system prompt (as PUT)",
+    responses=_WITH_BODY,
 )
 async def set_prompt(server: ServerDep, session_id: SessionId, body: Prompt) -> Done:
     """The next answer follows the new prompt."""
@@ -346,7 +349,7 @@ async def set_prompt(server: ServerDep, session_id: SessionId, body: Prompt) -> 
     return Done()
 
 
-@router.post("/{session_id}/end", summary="End a session", responses=_ACTION)
+@router.post("/{session_id}/end", summary="End a session", responses=_WITH_BODY)
 async def end(server: ServerDep, session_id: SessionId, body: End | None = None) -> Done:
     """End a live session, after last words if there are any."""
     session = await _live(server, _clean(session_id) or "")
