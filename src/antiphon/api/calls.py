@@ -13,7 +13,7 @@ from antiphon.api.auth import websocket_caller
 from antiphon.api.deps import Server, server
 from antiphon.clock import epoch_ms
 from antiphon.domain.audio import AudioFormat
-from antiphon.errors import AntiphonError, NotFound, Unauthorized
+from antiphon.errors import AntiphonError, InvalidRequest, NotFound, Unauthorized
 from antiphon.protocols.browser import BrowserCodec, BrowserOptions
 from antiphon.protocols.framing import (
     Configure,
@@ -24,6 +24,7 @@ from antiphon.protocols.framing import (
     UserText,
 )
 from antiphon.protocols.pcm import PcmCodec, PcmOptions
+from antiphon.protocols.query import MAX_NAME_CHARS
 from antiphon.protocols.rustpbx import INPUT_SAMPLE_RATE_HZ, RustpbxCodec, RustpbxOptions
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.session import Session
@@ -335,6 +336,7 @@ async def browser(websocket: WebSocket, conversation_id: str) -> None:
     """The browser assistant: PCM16 both ways, events as JSON."""
     await websocket.accept()
     try:
+        _check_room(conversation_id)
         caller = await websocket_caller(websocket)
         options = BrowserOptions.from_query(websocket.query_params.multi_items())
     except AntiphonError as error:
@@ -359,6 +361,14 @@ async def browser(websocket: WebSocket, conversation_id: str) -> None:
         await call.talk(peer, call.on_message)
     except AntiphonError as error:
         await call.refuse(error)
+
+
+def _check_room(name: str) -> None:
+    if len(name) > MAX_NAME_CHARS:
+        raise InvalidRequest(
+            f"conversation_id has {len(name)} characters; use at most {MAX_NAME_CHARS}",
+            field="conversation_id",
+        )
 
 
 def _browser_session(

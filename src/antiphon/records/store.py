@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from antiphon.clock import Clock
 from antiphon.domain.events import Event, EventType, SessionEnded, body_from
 from antiphon.domain.session import EndReason, SessionState
+from antiphon.protocols.framing import encode, scrub
 from antiphon.records.database import open_engine
 from antiphon.records.schema import api_keys, events, nodes, sessions
 
@@ -105,7 +106,7 @@ def event_row(event: Event) -> dict[str, Any]:
         "type": event.type.value,
         "at": event.at,
         "offset_ms": event.offset_ms,
-        "data": json.dumps(event.data(), default=str, ensure_ascii=True),
+        "data": encode(event.data()),
     }
 
 
@@ -133,6 +134,10 @@ class RecordStore:
     def url(self) -> str:
         """The database's URL, its password hidden."""
         return self.engine.url.render_as_string(hide_password=True)
+
+    def now(self) -> datetime:
+        """The store's clock, UTC."""
+        return self._clock.utc_now()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -414,8 +419,8 @@ class RecordStore:
 def _said(text: str) -> Any:
     """Ids of sessions in which `text` was said."""
     kinds = (EventType.TRANSCRIPT_FINAL.value, EventType.TURN_ENDED.value)
-    # The data column is ASCII JSON: look for the text as JSON spells it.
-    spelled = json.dumps(text)[1:-1]
+    # The data column is JSON: look for the text as JSON spells it.
+    spelled = json.dumps(scrub(text), ensure_ascii=False)[1:-1]
     return sa.select(events.c.session_id).where(
         events.c.type.in_(kinds), events.c.data.icontains(spelled, autoescape=True)
     )

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from antiphon.domain import events as facts
 from antiphon.domain.events import Event, EventBody
 from antiphon.domain.session import SessionState
 from antiphon.event_log import EventLog
+from antiphon.protocols.framing import scrub
 from antiphon.records.store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,21 @@ since a session's beginning says more than its end."""
 RETRY_SECS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 HEARTBEAT_SECS = 20.0
 
+MAX_COLUMN_CHARS = 300
+
 Changes = dict[str, Any]
+
+
+def _column(text: str) -> str:
+    """A peer's text as every database takes it: no NUL, no lone surrogate, of bounded length."""
+    return scrub(text).replace("\0", "")[:MAX_COLUMN_CHARS]
 
 
 def _started(event: Event, body: facts.SessionStarted) -> Changes:
     return {
-        "agent": body.agent,
+        "agent": _column(body.agent),
         "transport": body.transport,
-        "room": body.room,
+        "room": _column(body.room),
         "language": body.language,
         "services": dict(body.services),
         "state": SessionState.ACTIVE.value,
@@ -49,7 +57,7 @@ def _ended(event: Event, body: facts.SessionEnded) -> Changes:
 
 _CHANGES: Mapping[type[EventBody], Callable[[Event, Any], Changes]] = {
     facts.SessionStarted: _started,
-    facts.ParticipantJoined: lambda _, body: {"remote": body.remote},
+    facts.ParticipantJoined: lambda _, body: {"remote": _column(body.remote)},
     facts.SessionParked: lambda *_: {"state": SessionState.PARKED.value},
     facts.SessionResumed: lambda *_: {"state": SessionState.ACTIVE.value},
     facts.SessionEnded: _ended,
@@ -147,23 +155,50 @@ class EventWriter:
 
     async def _commit(self, batch: list[Event]) -> None:
         changes = self._changes(batch)
+        try:
+            await self._write(batch, changes)
+            self.committed += len(batch)
+        except SQLAlchemyError as error:
+            # The database is there and refuses something of the batch: keep all but that.
+            log.warning("a batch was refused, writing its events one by one: %s", error)
+            await self._salvage(batch, changes)
+        for _ in batch:
+            self._queue.popleft()
+        self.last_commit_lag_ms = (self._store.now() - batch[0].at).total_seconds() * 1000
+        for event in batch:
+            if isinstance(event.body, facts.SessionEnded):
+                self._counts.pop(event.session_id, None)
+
+    async def _write(self, batch: list[Event], changes: Mapping[str, Changes]) -> None:
+        """Write, for as long as the database cannot be reached.
+
+        Raises:
+            SQLAlchemyError: it was reached, and refused.
+        """
         attempt = 0
         while True:
             try:
-                await self._store.write(batch, changes)
-                break
-            except (SQLAlchemyError, OSError) as error:
+                return await self._store.write(batch, changes)
+            except (OperationalError, InterfaceError, OSError) as error:
                 self.failures += 1
                 wait = RETRY_SECS[min(attempt, len(RETRY_SECS) - 1)]
                 attempt += 1
                 log.warning("events not committed, trying again in %.2f s: %s", wait, error)
                 await asyncio.sleep(wait)
-        for _ in batch:
-            self._queue.popleft()
-        self.committed += len(batch)
+
+    async def _salvage(self, batch: list[Event], changes: Mapping[str, Changes]) -> None:
+        for session_id, row in changes.items():
+            await self._try([], {session_id: row})
         for event in batch:
-            if isinstance(event.body, facts.SessionEnded):
-                self._counts.pop(event.session_id, None)
+            await self._try([event], {})
+
+    async def _try(self, batch: list[Event], changes: Mapping[str, Changes]) -> None:
+        try:
+            await self._write(batch, changes)
+            self.committed += len(batch)
+        except SQLAlchemyError:
+            self.dropped += len(batch)
+            log.exception("not stored: %s", batch or list(changes))
 
     def _changes(self, batch: list[Event]) -> dict[str, Changes]:
         changes: dict[str, Changes] = {}
