@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell scripts/find_python.sh)
 ARGS ?=
 
-TEST_PACKAGES := chromium redis-server postgresql flite libflite1
+TEST_PACKAGES := chromium redis-server postgresql flite libflite1 nginx-light haproxy
 
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
