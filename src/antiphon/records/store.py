@@ -1,28 +1,32 @@
 """The record store: sessions, their events and API keys; each query a named method."""
 
-import hashlib
-import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from antiphon.clock import Clock
-from antiphon.domain.events import Event, EventType, SessionEnded, body_from
-from antiphon.domain.session import EndReason, SessionState
-from antiphon.protocols.framing import encode, scrub
-from antiphon.records.database import open_engine
-from antiphon.records.schema import api_keys, events, nodes, sessions
+from antiphon.domain.events import Event, EventType
+from antiphon.domain.session import SessionState
+from antiphon.errors import ConfigurationError
+from antiphon.records import keys, statistics
+from antiphon.records.database import open_engine, shown, writing
+from antiphon.records.keys import KeyRecord
+from antiphon.records.nodes import NodeRegistry
+from antiphon.records.orphans import close_orphans
+from antiphon.records.rows import clean, event_from, event_row, fold, session_values
+from antiphon.records.schema import events, sessions
+from antiphon.records.statistics import Percentiles
 
-STALE_NODE = timedelta(seconds=60)
-"""A node that has not been seen for this long is dead; its sessions have crashed."""
+__all__ = ["KeyRecord", "Page", "RecordStore", "SessionRecord"]
 
-KEY_PREFIX = "antiphon_"
+_KNOWN_TYPES = [kind.value for kind in EventType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,93 +58,63 @@ class Page:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key without its secret."""
-
-    id: str
-    name: str
-    prefix: str
-    created_at: datetime
-    last_used_at: datetime | None
-    revoked_at: datetime | None
-
-
-_RECORD_COLUMNS = [sessions.c[name] for name in SessionRecord.__dataclass_fields__]
-_KEY_COLUMNS = [api_keys.c[name] for name in KeyRecord.__dataclass_fields__]
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    """SQLite forgets the time zone; everything stored is UTC."""
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def _record(row: Any) -> SessionRecord:
-    data = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented accessor
-    data["started_at"], data["ended_at"] = _utc(data["started_at"]), _utc(data["ended_at"])
-    return SessionRecord(**data)
-
-
-def _key(row: Any) -> KeyRecord:
-    data: dict[str, Any] = dict(row._mapping)  # noqa: SLF001
-    for name in ("created_at", "last_used_at", "revoked_at"):
-        data[name] = _utc(data[name])
-    return KeyRecord(**data)
-
-
-def _event(row: Any) -> Event:
-    return Event(
-        session_id=row.session_id,
-        seq=row.seq,
-        at=_utc(row.at) or row.at,
-        offset_ms=row.offset_ms,
-        body=body_from(row.type, json.loads(row.data)),
-    )
-
-
-def event_row(event: Event) -> dict[str, Any]:
-    """An event as a row of the `events` table."""
-    return {
-        "session_id": event.session_id,
-        "seq": event.seq,
-        "type": event.type.value,
-        "at": event.at,
-        "offset_ms": event.offset_ms,
-        "data": encode(event.data()),
-    }
+_RECORD_COLUMNS = [sessions.c[field.name] for field in fields(SessionRecord)]
 
 
 class RecordStore:
-    """Durable records in SQLite or PostgreSQL. Open with `open`."""
+    """Durable records in SQLite or PostgreSQL.
+
+    `open` is for a process that runs sessions; the constructor suffices for one that only reads
+    and writes records, such as a command.
+
+    Args:
+        engine: From `antiphon.records.database.open_engine`.
+        clock: Source of time.
+        node_id: Of this process among those of the database.
+    """
 
     def __init__(self, engine: AsyncEngine, *, clock: Clock, node_id: str):
         self.engine = engine
         self.node_id = node_id
-        self._clock = clock
+        self.clock = clock
+        self._nodes = NodeRegistry(engine, node_id)
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock, node_id: str) -> Self:
         """Open the database, bring its schema up to date, and sign in as a node.
 
+        Args:
+            url: `sqlite:///file.db` or `postgresql://user@host/name`.
+            clock: Source of time.
+            node_id: Name of this process, e.g. `host:pid`; a random part is added, so that no two
+                lives of a process are taken for one.
+
         Raises:
             ConfigurationError: the database cannot be opened.
         """
-        store = cls(await open_engine(url), clock=clock, node_id=node_id)
-        await store.heartbeat()
+        engine = await open_engine(url)
+        unique = f"{clean(node_id)[:180]}/{secrets.token_hex(4)}"
+        store = cls(engine, clock=clock, node_id=unique)
+        try:
+            await store._nodes.sign_in(clock.utc_now())
+        except BaseException as error:
+            await store.close()
+            if isinstance(error, SQLAlchemyError | OSError):
+                raise ConfigurationError(
+                    [f"database_url: cannot write {store.url}: {str(error) or 'it is locked'}"]
+                ) from error
+            raise
         return store
 
     @property
     def url(self) -> str:
         """The database's URL, its password hidden."""
-        return self.engine.url.render_as_string(hide_password=True)
-
-    def now(self) -> datetime:
-        """The store's clock, UTC."""
-        return self._clock.utc_now()
+        return shown(self.engine.url)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Sign out and close all connections."""
+        await self._nodes.sign_out()
         await self.engine.dispose()
 
     # Writing.
@@ -154,8 +128,9 @@ class RecordStore:
             new_events: In order; those stored already are skipped.
             changes: Session id to columns; a session with `agent` among them is new.
         """
-        async with self.engine.begin() as connection:
-            for session_id, values in changes.items():
+        async with writing(self.engine).begin() as connection:
+            for session_id, change in changes.items():
+                values = session_values(change)
                 if "agent" in values:
                     row = {"id": session_id, "node": self.node_id, **values}
                     await connection.execute(
@@ -171,61 +146,25 @@ class RecordStore:
                     [event_row(event) for event in new_events],
                 )
 
+    # Nodes.
+
     async def heartbeat(self) -> None:
-        """Say that this node lives."""
-        now = self._clock.utc_now()
-        statement = self._insert(nodes).values(id=self.node_id, seen_at=now)
-        async with self.engine.begin() as connection:
-            await connection.execute(
-                statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
-            )
+        """Say that this node lives; it fails when the database takes no writes."""
+        await self._nodes.seen(self.clock.utc_now())
+
+    async def renew(self) -> None:
+        """Say that this node lives, and make sure that it is known to: every 20 s or so."""
+        await self._nodes.renew(self.clock.utc_now())
 
     async def close_orphans(self) -> list[str]:
         """End, with reason `crashed`, the sessions of nodes that died; returns their ids.
 
-        On SQLite no other process can own a session of this file, so all unended ones are orphans.
+        At start it finds those of the process that was killed, later those of siblings.
         """
-        now = self._clock.utc_now()
-        orphaned = sessions.c.state != SessionState.ENDED.value
-        if self.engine.dialect.name != "sqlite":
-            alive = sa.select(nodes.c.id).where(
-                nodes.c.seen_at > now - STALE_NODE, nodes.c.id != self.node_id
-            )
-            orphaned = sa.and_(orphaned, sessions.c.node.not_in(alive))
-        closed: list[str] = []
-        async with self.engine.begin() as connection:
-            rows = (await connection.execute(sa.select(sessions.c.id).where(orphaned))).all()
-            for (session_id,) in rows:
-                await self._close_orphan(connection, session_id)
-                closed.append(session_id)
-        return closed
-
-    async def _close_orphan(self, connection: Any, session_id: str) -> None:
-        last = (
-            await connection.execute(
-                sa.select(events.c.seq, events.c.at, events.c.offset_ms)
-                .where(events.c.session_id == session_id)
-                .order_by(events.c.seq.desc())
-                .limit(1)
-            )
-        ).first()
-        seq, at, offset = (last.seq, _utc(last.at), last.offset_ms) if last else (0, None, 0)
-        ended = at or self._clock.utc_now()
-        body = SessionEnded(
-            reason=EndReason.CRASHED.value, duration_ms=offset, detail="the process died"
-        )
-        row = event_row(Event(session_id, seq + 1, ended, offset, body))
-        await connection.execute(self._insert(events).values(row).on_conflict_do_nothing())
-        await connection.execute(
-            sa.update(sessions)
-            .where(sessions.c.id == session_id)
-            .values(
-                state=SessionState.ENDED.value,
-                ended_at=ended,
-                end_reason=EndReason.CRASHED.value,
-                duration_ms=offset,
-            )
-        )
+        now = self.clock.utc_now()
+        async with writing(self.engine).begin() as connection:
+            await self._nodes.remove_dead(connection, now)
+            return await close_orphans(connection, self.node_id, now)
 
     # Sessions.
 
@@ -250,8 +189,8 @@ class RecordStore:
             agent: Its name.
             transport: Its name.
             room: Its name.
-            since: Started at or after, UTC.
-            until: Started before, UTC.
+            since: Started at or after, with a time zone.
+            until: Started before, with a time zone.
             end_reason: An `EndReason`.
             text: Said by either side, in any case.
             limit: Most items of the page.
@@ -267,26 +206,45 @@ class RecordStore:
         query = sa.select(*_RECORD_COLUMNS).order_by(sessions.c.id.desc()).limit(limit + 1)
         for name, value in equal.items():
             if value is not None:
-                query = query.where(sessions.c[name] == value)
+                query = query.where(sessions.c[name] == clean(value))
         if since is not None:
             query = query.where(sessions.c.started_at >= since)
         if until is not None:
             query = query.where(sessions.c.started_at < until)
         if before is not None:
-            query = query.where(sessions.c.id < before)
+            query = query.where(sessions.c.id < clean(before))
         if text:
-            query = query.where(sessions.c.id.in_(_said(text)))
+            query = query.where(_said(text))
         async with self.engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        items = [_record(row) for row in rows[:limit]]
+        items = [SessionRecord(*row) for row in rows[:limit]]
         return Page(items, items[-1].id if len(rows) > limit else None)
 
     async def get_session(self, session_id: str) -> SessionRecord | None:
         """One session, or None."""
-        query = sa.select(*_RECORD_COLUMNS).where(sessions.c.id == session_id)
+        return await self._first(
+            sa.select(*_RECORD_COLUMNS).where(sessions.c.id == clean(session_id))
+        )
+
+    async def find_active_by_room(self, room: str) -> SessionRecord | None:
+        """The newest session of a room that has not ended, in whatever process, or None."""
+        return await self._first(
+            sa.select(*_RECORD_COLUMNS)
+            .where(sessions.c.room == clean(room), sessions.c.state != SessionState.ENDED.value)
+            .order_by(sessions.c.id.desc())
+            .limit(1)
+        )
+
+    async def _first(self, query: sa.Select[Any]) -> SessionRecord | None:
         async with self.engine.connect() as connection:
             row = (await connection.execute(query)).first()
-        return _record(row) if row else None
+        return SessionRecord(*row) if row else None
+
+    async def exists(self, session_id: str) -> bool:
+        """Whether there is such a session."""
+        query = sa.select(sa.exists().where(sessions.c.id == clean(session_id)))
+        async with self.engine.connect() as connection:
+            return bool(await connection.scalar(query))
 
     async def get_events(
         self,
@@ -296,141 +254,72 @@ class RecordStore:
         types: Sequence[str] | None = None,
         limit: int = 1000,
     ) -> list[Event]:
-        """Events of a session in order, after number `after_seq`."""
+        """Events of a session in order, after number `after_seq`.
+
+        Events of kinds that a newer version stored and this one does not know are left out.
+        """
+        known = _KNOWN_TYPES if not types else [kind for kind in types if kind in _KNOWN_TYPES]
         query = (
             sa.select(events)
-            .where(events.c.session_id == session_id, events.c.seq > after_seq)
+            .where(
+                events.c.session_id == clean(session_id),
+                events.c.seq > after_seq,
+                events.c.type.in_(known),
+            )
             .order_by(events.c.seq)
             .limit(limit)
         )
-        if types:
-            query = query.where(events.c.type.in_(list(types)))
         async with self.engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return [_event(row) for row in rows]
+        return [event_from(row) for row in rows]
 
     async def delete_session(self, session_id: str) -> bool:
-        """Delete a session and its events; False when there was none."""
-        async with self.engine.begin() as connection:
-            await connection.execute(sa.delete(events).where(events.c.session_id == session_id))
-            result = await connection.execute(
-                sa.delete(sessions).where(sessions.c.id == session_id)
-            )
+        """Delete a session and its events; False when there was none.
+
+        Of a session that still runs, events that come later have no place and are refused.
+        """
+        key = clean(session_id)
+        async with writing(self.engine).begin() as connection:
+            await connection.execute(sa.delete(events).where(events.c.session_id == key))
+            result = await connection.execute(sa.delete(sessions).where(sessions.c.id == key))
         return bool(result.rowcount)
+
+    # Figures.
 
     async def statistics(self, since: datetime) -> dict[str, Any]:
         """Totals and latency of the sessions started since a time."""
-        within = sessions.c.started_at >= since
-        async with self.engine.connect() as connection:
-            totals = (
-                await connection.execute(
-                    sa.select(
-                        sa.func.count(),
-                        sa.func.coalesce(sa.func.sum(sessions.c.interruptions), 0),
-                        sa.func.coalesce(sa.func.sum(sessions.c.errors), 0),
-                    ).where(within)
-                )
-            ).one()
-            active = await connection.scalar(
-                sa.select(sa.func.count()).where(sessions.c.state != SessionState.ENDED.value)
-            )
-            by: dict[str, dict[str, int]] = {}
-            for name in ("end_reason", "transport", "agent"):
-                column = sessions.c[name]
-                rows = await connection.execute(
-                    sa.select(column, sa.func.count())
-                    .where(within, column.is_not(None))
-                    .group_by(column)
-                )
-                by[name] = {str(row[0]): int(row[1]) for row in rows}
-            latencies = await connection.execute(
-                sa.select(events.c.data).where(
-                    events.c.type == EventType.TURN_LATENCY.value, events.c.at >= since
-                )
-            )
-            voice = sorted(json.loads(data)["voice_to_voice_ms"] for (data,) in latencies)
-        return {
-            "sessions": totals[0],
-            "active": active or 0,
-            "interruptions": int(totals[1]),
-            "errors": int(totals[2]),
-            "by_end_reason": by["end_reason"],
-            "by_transport": by["transport"],
-            "by_agent": by["agent"],
-            "voice_to_voice_ms": {
-                "count": len(voice),
-                "p50": _percentile(voice, 50),
-                "p95": _percentile(voice, 95),
-                "p99": _percentile(voice, 99),
-            },
-        }
+        return await statistics.statistics(self.engine, since)
+
+    async def latency(self, since: datetime) -> dict[str, Percentiles]:
+        """Percentiles of each part of an answer's latency since a time, by `TurnLatency` field."""
+        return await statistics.latency(self.engine, since)
 
     # API keys.
 
     async def create_key(self, name: str) -> tuple[str, str]:
-        """Make a key; returns its id and its text, which is not kept.
-
-        The text holds 256 random bits, so a plain SHA-256 cannot be searched: slow hashes are for
-        passwords that people choose.
-        """
-        key_id, secret = secrets.token_hex(8), KEY_PREFIX + secrets.token_urlsafe(32)
-        async with self.engine.begin() as connection:
-            await connection.execute(
-                sa.insert(api_keys).values(
-                    id=key_id,
-                    name=name,
-                    prefix=secret[:14],
-                    hash=_hash(secret),
-                    created_at=self._clock.utc_now(),
-                )
-            )
-        return key_id, secret
+        """Make a key; returns its id and its text, which is not kept."""
+        return await keys.create_key(self.engine, name, self.clock.utc_now())
 
     async def list_keys(self) -> list[KeyRecord]:
         """All keys, oldest first, revoked ones too."""
-        query = sa.select(*_KEY_COLUMNS).order_by(api_keys.c.created_at)
-        async with self.engine.connect() as connection:
-            return [_key(row) for row in await connection.execute(query)]
+        return await keys.list_keys(self.engine)
 
     async def revoke_key(self, key_id: str) -> bool:
         """Revoke a key; False when there is no such valid key."""
-        async with self.engine.begin() as connection:
-            result = await connection.execute(
-                sa.update(api_keys)
-                .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-                .values(revoked_at=self._clock.utc_now())
-            )
-        return bool(result.rowcount)
+        return await keys.revoke_key(self.engine, key_id, self.clock.utc_now())
 
     async def find_key(self, plaintext: str) -> KeyRecord | None:
         """The valid key with this text, its use noted; None when there is none."""
-        if not plaintext.startswith(KEY_PREFIX):
-            return None
-        valid = sa.and_(api_keys.c.hash == _hash(plaintext), api_keys.c.revoked_at.is_(None))
-        async with self.engine.begin() as connection:
-            row = (await connection.execute(sa.select(*_KEY_COLUMNS).where(valid))).first()
-            if row is not None:
-                await connection.execute(
-                    sa.update(api_keys).where(valid).values(last_used_at=self._clock.utc_now())
-                )
-        return _key(row) if row else None
+        return await keys.find_key(self.engine, plaintext, self.clock.utc_now())
 
 
-def _said(text: str) -> Any:
-    """Ids of sessions in which `text` was said."""
-    kinds = (EventType.TRANSCRIPT_FINAL.value, EventType.TURN_ENDED.value)
-    # The data column is JSON: look for the text as JSON spells it.
-    spelled = json.dumps(scrub(text), ensure_ascii=False)[1:-1]
-    return sa.select(events.c.session_id).where(
-        events.c.type.in_(kinds), events.c.data.icontains(spelled, autoescape=True)
+def _said(text: str) -> sa.ColumnElement[bool]:
+    """Whether `text` was said in the session at hand."""
+    return (
+        sa.exists()
+        .where(
+            events.c.session_id == sessions.c.id,
+            events.c.said.contains(fold(text), autoescape=True),
+        )
+        .correlate(sessions)
     )
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _percentile(ordered: Sequence[int], percent: int) -> int | None:
-    if not ordered:
-        return None
-    return ordered[min(len(ordered) - 1, round(percent / 100 * (len(ordered) - 1)))]

@@ -1,1 +1,1 @@
-"""Alembic migrations, run at start by `antiphon.records.store`."""
+"""Alembic migrations, run at start by `antiphon.records.upgrade`."""
