@@ -5,12 +5,17 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from antiphon.clock import SystemClock
 from antiphon.records.store import RecordStore
+from support.records import TcpRelay
+
+_numbers = count(1)
 
 
 def _postgres_binaries() -> Path | None:
@@ -25,7 +30,8 @@ def _as_postgres(command: list[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_port() -> Iterator[int]:
+    """A server of these tests' own."""
     binaries = _postgres_binaries()
     if binaries is None:
         message = "no PostgreSQL server here: apt-get install postgresql (make test does)"
@@ -41,14 +47,40 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = probe.getsockname()[1]
     data = str(home / "data")
     control = [str(binaries / "pg_ctl"), "-D", data, "-w"]
+    encoding = ["-E", "UTF8", "--locale", "C"]
     try:
-        _as_postgres([str(binaries / "initdb"), "-D", data, "-U", "antiphon", "-A", "trust", "-N"])
+        _as_postgres(
+            [str(binaries / "initdb"), "-D", data, "-U", "antiphon", "-A", "trust", "-N", *encoding]
+        )
         options = f"-p {port} -k {home} -c fsync=off -c listen_addresses=127.0.0.1"
         _as_postgres([*control, "-o", options, "-l", f"{home}/log", "start"])
-        yield f"postgresql://antiphon@127.0.0.1:{port}/postgres"
+        yield port
         _as_postgres([*control, "-m", "immediate", "stop"])
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+async def postgres_url(postgres_port: int) -> str:
+    """An empty database."""
+    name = f"records_{next(_numbers)}"
+    server = await asyncpg.connect(
+        host="127.0.0.1", port=postgres_port, user="antiphon", database="postgres"
+    )
+    try:
+        await server.execute(f"CREATE DATABASE {name}")
+    finally:
+        await server.close()
+    return f"postgresql://antiphon@127.0.0.1:{postgres_port}/{name}"
+
+
+@pytest.fixture
+async def postgres_relay(postgres_url: str, postgres_port: int) -> AsyncIterator[TcpRelay]:
+    """A way to the empty database that can be cut."""
+    relay = TcpRelay(postgres_port)
+    await relay.open()
+    yield relay
+    await relay.cut()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -62,7 +94,4 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def store(store_url: str) -> AsyncIterator[RecordStore]:
     opened = await RecordStore.open(store_url, clock=SystemClock(), node_id="test-node")
     yield opened
-    page = await opened.list_sessions(limit=1000)
-    for record in page.items:
-        await opened.delete_session(record.id)
     await opened.close()
