@@ -33,8 +33,17 @@ SAMPLED_SENTENCES = 20_000
 GRAMMAR_OPTIONS: Options = {"bestpath": False, "lw": 3.0, "beam": 1e-60, "wbeam": 1e-40}
 """Search options of the grammar's decoder (docs/embedded-accuracy.md has the measurements)."""
 
-LOOSE_OPTIONS: Options = {"fwdflat": False, "bestpath": False}
-"""One pass only: the second decoder is there to disagree, not to be right."""
+LOOSE_OPTIONS: Options = {
+    "fwdflat": False,
+    "bestpath": False,
+    "lw": 9.5,
+    "beam": 1e-60,
+    "wbeam": 1e-40,
+    "pbeam": 1e-60,
+    "pl_window": 0,
+}
+"""One pass only, since a second one would run after the caller has ended. Wide beams and much
+weight on word order, so that the decoder agrees about speech that follows the templates."""
 
 LEARN_MS = 1_200
 """Audio at the beginning of a call that the channel is learnt from before it is decoded."""
