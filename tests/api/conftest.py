@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.live_server import Running, running
+from support.live_server import Running, running
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from api.live_server import running
+from support.live_server import running
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,

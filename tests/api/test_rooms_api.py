@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from api.live_server import Running
+from support.live_server import Running
 
 SHAPE = {"id", "name", "system_prompt", "created_at", "active", "metadata"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from api.live_server import Running
+from support.live_server import Running
 
 SESSIONS = "/api/v1/sessions"
 

@@ -13,10 +13,12 @@ from antiphon.api.auth import websocket_caller
 from antiphon.api.deps import Server, server
 from antiphon.clock import epoch_ms
 from antiphon.domain.audio import AudioFormat
+from antiphon.domain.session import EndReason
 from antiphon.errors import AntiphonError, InvalidRequest, NotFound, Unauthorized
 from antiphon.protocols.browser import BrowserCodec, BrowserOptions
 from antiphon.protocols.framing import (
     Configure,
+    Disconnect,
     Dtmf,
     Interrupt,
     Message,
@@ -96,6 +98,11 @@ class _Call:
         self.session = session
         return session
 
+    async def hang_up(self, message: Disconnect) -> None:
+        """The peer said goodbye: end the session, which tells the peer and closes the socket."""
+        assert self.session is not None
+        await self.session.end(EndReason.CALLER_HANGUP, detail=message.reason)
+
     async def talk(
         self, peer: WebsocketPeer, on_message: Callable[[WebsocketPeer, Message], Awaitable[None]]
     ) -> None:
@@ -173,6 +180,8 @@ class _RustpbxCall(_Call):
     async def on_message(self, peer: WebsocketPeer, message: Message) -> None:
         if isinstance(message, Ping):
             peer.send_text(self.codec.pong(message, self.now_ms))
+        elif isinstance(message, Disconnect):
+            await self.hang_up(message)
         elif isinstance(message, Configure):
             await self.configure(peer, message)
 
@@ -255,6 +264,8 @@ class _PcmCall(_Call):
         assert self.session is not None
         if isinstance(message, Ping):
             peer.send_text(self.codec.pong(message, self.now_ms))
+        elif isinstance(message, Disconnect):
+            await self.hang_up(message)
         elif isinstance(message, Dtmf):
             await self.session.press(message.digit)
 
@@ -304,6 +315,8 @@ class _BrowserCall(_Call):
         assert self.session is not None
         if isinstance(message, Ping):
             peer.send_text(self.codec.pong(message, self.now_ms))
+        elif isinstance(message, Disconnect):
+            await self.hang_up(message)
         elif isinstance(message, UserText):
             await self.session.type(message.text)
         elif isinstance(message, Interrupt):

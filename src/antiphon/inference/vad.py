@@ -30,8 +30,8 @@ _RESET_WINDOWS = 63
 """The recurrent state is cleared after about 2 s of audio, as Pipecat's analyzer does, and only
 while the caller is quiet: long non-speech leaves the state unable to detect what follows."""
 
-_RESET_MAX_CONFIDENCE = 0.15
-_RESET_QUIET_WINDOWS = 4
+_RESET_MAX_CONFIDENCE = 0.1
+_RESET_QUIET_WINDOWS = 5
 
 
 class SileroModel:

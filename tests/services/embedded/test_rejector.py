@@ -11,6 +11,7 @@ DICTIONARY = Dictionary(
     {
         "two": ("T", "UW"),
         "to": ("T", "UW"),
+        "to(2)": ("T", "AH"),
         "blue": ("B", "L", "UW"),
         "mugs": ("M", "AH", "G", "Z"),
         "order": ("AO", "R", "D", "ER"),
@@ -48,6 +49,10 @@ def test_hypotheses_that_sound_alike_are_believed_whatever_the_spelling() -> Non
     assert hypothesis.agreement == 1
     assert not hypothesis.rejected
     assert hypothesis.transcript == "two blue mugs"
+
+
+def test_the_same_words_agree_whichever_way_they_were_said() -> None:
+    assert judge(decoded("to order"), decoded("to(2) order"), DICTIONARY).agreement == 1
 
 
 def test_hypotheses_that_sound_different_are_rejected_with_the_open_words() -> None:
