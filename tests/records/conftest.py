@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 from pathlib import Path
 
 import asyncpg
@@ -14,8 +13,6 @@ import pytest
 from antiphon.clock import SystemClock
 from antiphon.records.store import RecordStore
 from support.records import TcpRelay
-
-_numbers = count(1)
 
 
 def _postgres_binaries() -> Path | None:
@@ -62,16 +59,19 @@ def postgres_port() -> Iterator[int]:
 
 @pytest.fixture
 async def postgres_url(postgres_port: int) -> str:
-    """An empty database."""
-    name = f"records_{next(_numbers)}"
-    server = await asyncpg.connect(
-        host="127.0.0.1", port=postgres_port, user="antiphon", database="postgres"
-    )
+    """An empty database: the server's one, emptied."""
+    url = f"postgresql://antiphon@127.0.0.1:{postgres_port}/postgres"
+    server = await asyncpg.connect(url)
     try:
-        await server.execute(f"CREATE DATABASE {name}")
+        # A test that failed may have left connections behind, and locks with them.
+        await server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await server.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     finally:
         await server.close()
-    return f"postgresql://antiphon@127.0.0.1:{postgres_port}/{name}"
+    return url
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Which sessions are orphans: those of processes that died, and no others."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
+import threading
 from asyncio import subprocess
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -245,16 +247,15 @@ asyncio.run(main())
 
 
 async def test_no_thread_and_no_lock_is_left_after_closing(tmp_path: Path) -> None:
-    import fcntl
-    import threading
-
     url = f"sqlite:///{tmp_path / 'r.db'}"
     before = set(threading.enumerate())
     store = await RecordStore.open(url, clock=SystemClock(), node_id="n")
     await asyncio.gather(*(store.list_sessions() for _ in range(8)))
     await store.close()
-    left = set(threading.enumerate()) - before
+    left = [thread for thread in threading.enumerate() if thread not in before]
     # asyncio's own pool of worker threads stays for the next `to_thread`.
-    assert {thread.name for thread in left if not thread.name.startswith("asyncio")} == set()
+    own = [thread for thread in left if not thread.name.startswith("asyncio")]
+    await asyncio.to_thread(lambda: [thread.join(10) for thread in own])
+    assert [thread.name for thread in own if thread.is_alive()] == []
     with (tmp_path / "r.db.lock").open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
