@@ -1,0 +1,5 @@
+"""`make bench`."""
+
+from benchmarks.load.run import main
+
+main()
