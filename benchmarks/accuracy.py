@@ -35,7 +35,7 @@ from antiphon.services.embedded.conditioning import Conditioner
 from antiphon.services.embedded.decoder import SAMPLE_RATE
 from antiphon.services.embedded.grammar import sample_sentences
 from antiphon.services.embedded.recognizer_model import Channel, RecognizerModel
-from antiphon.services.embedded.rejector import Hypothesis
+from antiphon.services.embedded.rejector import AGREEMENT_THRESHOLD, Hypothesis
 from antiphon.services.embedded.sentences import SentenceSet
 from antiphon.tools.registry import build_toolsets
 
@@ -170,8 +170,8 @@ def share(values: Iterable[bool]) -> float:
 def table(heard: list[Heard], by: str) -> Iterator[str]:
     """Rows of Markdown, one for each value of the field `by` (and condition)."""
     yield (
-        "| condition | voice | intent % | slots % | falsely rejected % | wrong % | "
-        "out of domain rejected % | paraphrases rejected or right % | RTF |"
+        "| condition | voice | intent % | slots % | rejected % | wrong % | "
+        "out of domain rejected % | paraphrases rejected % | RTF |"
     )
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for condition in CONDITIONS:
@@ -215,6 +215,8 @@ def report(heard: list[Heard]) -> str:
     """The table for people."""
     middle, most = np.percentile([h.finish_s * 1000 for h in heard], (50, 95))
     parts = [
+        f"Threshold {AGREEMENT_THRESHOLD}; {len(heard)} utterances.",
+        "",
         *table(heard, "all"),
         "",
         f"End of audio to transcript, CPU: p50 {middle:.1f} ms, p95 {most:.1f} ms.",
