@@ -125,6 +125,21 @@ async def test_sqlite_runs_with_a_write_ahead_log_and_foreign_keys(tmp_path: Pat
     }
 
 
+async def test_a_writing_transaction_on_sqlite_is_alone_from_its_first_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    engine = await open_engine(f"sqlite:///{path}")
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    async with writing(engine).begin() as connection:
+        await connection.execute(sa.text("SELECT count(*) FROM sessions"))
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SELECT count(*) FROM sessions"))
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    await engine.dispose()
+
+
 async def test_the_migrations_make_the_tables_that_the_queries_use(store: RecordStore) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))

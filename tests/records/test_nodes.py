@@ -9,6 +9,7 @@ import threading
 from asyncio import subprocess
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -162,18 +163,21 @@ async def test_only_one_of_two_siblings_ends_an_orphan(store_url: str) -> None:
         await sibling.close()
 
 
-async def test_a_session_without_events_is_ended_too(store: RecordStore) -> None:
-    started = facts.SessionStarted(agent="a", transport="t", room="r", language="en")
-    values = {
-        "agent": started.agent,
+def _row_of(node: str, store: RecordStore) -> dict[str, Any]:
+    """A session of a node, alive as far as its row says."""
+    return {
+        "agent": "a",
         "transport": "t",
         "room": "r",
         "services": {},
         "state": "connecting",
         "started_at": store.clock.utc_now(),
-        "node": "somebody/else",
+        "node": node,
     }
-    await store.write([], {"f" * 32: values})
+
+
+async def test_a_session_without_events_is_ended_too(store: RecordStore) -> None:
+    await store.write([], {"f" * 32: _row_of("somebody/else", store)})
     assert await store.close_orphans() == ["f" * 32]
     [end] = await store.get_events("f" * 32)
     assert (end.seq, end.offset_ms) == (1, 0)
@@ -218,6 +222,19 @@ async def test_a_node_takes_its_lock_again_after_the_connection_broke(
     await writer.close()
     await relayed.close()
     await direct.close()
+
+
+async def test_an_orphan_that_another_process_is_closing_is_left_to_it(postgres_url: str) -> None:
+    store = await RecordStore.open(postgres_url, clock=SystemClock(), node_id="n")
+    await store.write([], {"e" * 32: _row_of("somebody/else", store)})
+    other = await asyncpg.connect(postgres_url)
+    async with other.transaction():
+        await other.execute("SELECT 1 FROM sessions FOR UPDATE")
+        async with asyncio.timeout(10):
+            assert await store.close_orphans() == []
+    await other.close()
+    assert await store.close_orphans() == ["e" * 32]
+    await store.close()
 
 
 @pytest.mark.parametrize("processes", [3])

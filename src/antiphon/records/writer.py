@@ -91,7 +91,8 @@ class EventWriter:
     Args:
         store: Where to.
         commit_interval_s: Longest wait of an event before its commit begins, s.
-        max_batch: Events of one transaction; as many begin one at once.
+        max_batch: Events of one transaction; as many begin one at once. Their rows are
+            made on the event loop, so it bounds how long that is kept from audio.
         max_pending: Bound of the queue, see `MAX_PENDING`.
     """
 
@@ -100,7 +101,7 @@ class EventWriter:
         store: RecordStore,
         *,
         commit_interval_s: float = 0.25,
-        max_batch: int = 500,
+        max_batch: int = 200,
         max_pending: int = MAX_PENDING,
     ):
         self._store = store
