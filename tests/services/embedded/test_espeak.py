@@ -101,7 +101,8 @@ def test_rate_pitch_and_volume_act_and_do_not_stick(engine: EspeakEngine) -> Non
     assert len(fast) < 0.7 * len(plain)
     assert np.abs(quiet).max() < 0.5 * np.abs(plain).max()
     assert not np.array_equal(high[:4000], plain[:4000])
-    assert len(again) == len(plain)
+    # espeak-ng's length varies by some hundred samples from run to run, by 1 % at the most.
+    assert abs(len(again) - len(plain)) < 0.01 * len(plain)
 
 
 def test_jobs_from_several_threads_at_once_keep_their_own_settings(engine: EspeakEngine) -> None:
