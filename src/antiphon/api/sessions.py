@@ -171,7 +171,8 @@ async def _live(server: Server, session_id: str) -> Session:
 
 
 def _live_by_id(server: Server) -> dict[str, Session]:
-    return {session.id: session for session in server.manager.live}
+    # One that has just ended is left to its record, which knows the reason.
+    return {s.id: s for s in server.manager.live if s.state is not SessionState.ENDED}
 
 
 @router.get("", summary="List sessions")
@@ -247,11 +248,16 @@ def _clean(value: str | None) -> str | None:
 @router.get("/{session_id}", summary="One session", responses=NOT_FOUND)
 async def read_session(server: ServerDep, session_id: SessionId) -> SessionView:
     """A live or stored session."""
+    clean = _clean(session_id) or ""
     live = _live_by_id(server).get(session_id)
-    record = await server.store.get_session(session_id) if live else None
-    if live is not None and record is None:
-        return _unrecorded(live)
-    return _view(record or await _stored(server, _clean(session_id) or ""), live)
+    if live is not None:
+        record = await server.store.get_session(clean)
+        return _view(record, live) if record else _unrecorded(live)
+    record = await _stored(server, clean)
+    if record.state != SessionState.ENDED.value:
+        await _flush(server)  # its end is on its way to the record
+        record = await _stored(server, clean)
+    return _view(record, None)
 
 
 @router.delete(
