@@ -31,7 +31,7 @@ from antiphon.records.store import RecordStore
 from antiphon.records.writer import EventWriter
 from antiphon.sessions.manager import SessionManager
 from antiphon.sessions.runtime import AgentRuntime
-from antiphon.settings import SECRET_FIELDS, Settings
+from antiphon.settings import Settings, provider_secrets
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Server:
         runtime = await AgentRuntime.open(
             agent,
             data_dir=self.settings.data_dir,
-            secrets=_secrets(self.settings),
+            secrets=provider_secrets(self.settings),
             defaults=_defaults(self.settings),
             warm_decoders=self.settings.warm_decoders,
             clock=self.clock,
@@ -149,11 +149,6 @@ class Server:
     def describe_services(self) -> dict[str, str]:
         """Kind to name of the default agent's services."""
         return self.manager.runtime(None).service_names
-
-
-def _secrets(settings: Settings) -> dict[str, str]:
-    values = {name: getattr(settings, name) for name in SECRET_FIELDS if name != "api_keys"}
-    return {name: value.get_secret_value() for name, value in values.items() if value is not None}
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:

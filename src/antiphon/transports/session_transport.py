@@ -25,6 +25,7 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
+from antiphon.protocols.framing import Rechunker
 from antiphon.protocols.pacing import Pacer
 
 INPUT_FRAME_MS = 32
@@ -51,10 +52,8 @@ class SessionInput(BaseInputTransport):
         super().__init__(params)
         self.ready = asyncio.Event()
         """Set once the pipeline has started and takes audio."""
-        self._held = bytearray()
-        self._frame_bytes = AudioFormat(params.audio_in_sample_rate or 16_000).bytes_in(
-            INPUT_FRAME_MS
-        )
+        rate = params.audio_in_sample_rate or 16_000
+        self._chunks = Rechunker(AudioFormat(rate).bytes_in(INPUT_FRAME_MS))
 
     async def start(self, frame: StartFrame) -> None:
         """Start taking audio."""
@@ -74,11 +73,7 @@ class SessionInput(BaseInputTransport):
         """Take PCM16 mono at the pipeline's input rate, in pieces of whole samples."""
         if not self.ready.is_set():
             await self.ready.wait()
-        self._held += pcm
-        size = self._frame_bytes
-        while len(self._held) >= size:
-            chunk = bytes(self._held[:size])
-            del self._held[:size]
+        for chunk in self._chunks.push(pcm):
             await self.push_audio_frame(
                 InputAudioRawFrame(audio=chunk, sample_rate=self.sample_rate, num_channels=1)
             )

@@ -17,7 +17,7 @@ from antiphon.clock import Clock, epoch_ms
 from antiphon.domain.audio import AudioFormat
 from antiphon.domain.events import Event
 from antiphon.errors import AntiphonError
-from antiphon.protocols.framing import AudioIn, Disconnect, Invalid, Message
+from antiphon.protocols.framing import AudioIn, Disconnect, Invalid, Message, Ping, Rechunker
 from antiphon.transports.outbox import Outbox, OutboxFull
 from antiphon.transports.resampling import Resampler
 from antiphon.transports.session_transport import SessionTransport
@@ -48,6 +48,9 @@ class Codec(Protocol):
 
     def event_out(self, event: Event) -> Sequence[str]:
         """What the peer is told of a fact."""
+
+    def pong(self, ping: Ping, now_ms: int) -> str:
+        """The answer to a ping."""
 
     def error(self, error: AntiphonError, now_ms: int) -> str:
         """An error message."""
@@ -99,8 +102,7 @@ class WebsocketPeer:
         """Whether an orderly close means that the caller hung up (raw PCM has no other way)."""
         self._socket = socket
         self._clock = clock
-        self._frame_bytes = wire.bytes_in(frame_ms)
-        self._held = bytearray()
+        self._frames = Rechunker(wire.bytes_in(frame_ms))
         self._outbox = Outbox(outbox_bytes)
         self._session: SessionTransport | None = None
         self._to_wire: Resampler | None = None
@@ -136,27 +138,19 @@ class WebsocketPeer:
         """Send agent audio in whole wire frames; a remainder waits for more."""
         if self._to_wire is not None:
             pcm = self._to_wire.process(pcm)
-        if not self._held and len(pcm) == self._frame_bytes:
-            self._send(self.codec.audio_out(pcm))
-            return
-        self._held += pcm
-        while len(self._held) >= self._frame_bytes:
-            self._send(self.codec.audio_out(bytes(self._held[: self._frame_bytes])))
-            del self._held[: self._frame_bytes]
+        for frame in self._frames.push(pcm):
+            self._send(self.codec.audio_out(frame))
 
     def finish_speech(self) -> None:
         """Pad the remainder to a whole frame with silence and send it."""
-        if self._to_wire is not None:
-            self._held += self._to_wire.flush()
-        if self._held:
-            padding = bytes(-len(self._held) % self._frame_bytes)
-            held, self._held = bytes(self._held) + padding, bytearray()
-            for at in range(0, len(held), self._frame_bytes):
-                self._send(self.codec.audio_out(held[at : at + self._frame_bytes]))
+        held = self._frames.push(self._to_wire.flush()) if self._to_wire is not None else []
+        for frame in (*held, self._frames.flush()):
+            if frame:
+                self._send(self.codec.audio_out(frame))
 
     def discard(self) -> None:
         """Drop the remainder: the agent was interrupted."""
-        self._held.clear()
+        self._frames.clear()
         if self._to_wire is not None:
             self._to_wire.flush()
 

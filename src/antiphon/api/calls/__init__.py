@@ -1,0 +1,9 @@
+"""Where calls come in: one WebSocket endpoint a protocol."""
+
+from fastapi import APIRouter
+
+from antiphon.api.calls import browser, pcm, rustpbx
+
+router = APIRouter()
+for endpoint in (rustpbx, pcm, browser):
+    router.include_router(endpoint.router)

@@ -1,0 +1,149 @@
+"""A connection on its way into a session, whatever its protocol."""
+
+import logging
+import secrets
+from abc import ABC, abstractmethod
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from antiphon.api.auth import websocket_caller
+from antiphon.api.deps import Server, server
+from antiphon.clock import epoch_ms
+from antiphon.domain.audio import AudioFormat
+from antiphon.domain.session import EndReason
+from antiphon.errors import AntiphonError
+from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping
+from antiphon.sessions.manager import Caller
+from antiphon.sessions.session import Session
+from antiphon.transports.websocket import Codec, WebsocketPeer
+
+log = logging.getLogger(__name__)
+
+CLOSE_REASON_BYTES = 120
+"""A WebSocket close frame has room for 123 bytes of reason."""
+
+
+class Call(ABC):
+    """One connection; a subclass says how its protocol enters a session and what else it can do.
+
+    Args:
+        websocket: The socket, not yet accepted.
+        codec: Codec to refuse with; `answer` replaces it once the options are known.
+    """
+
+    transport: str
+    """Name of the transport in events and records."""
+
+    def __init__(self, websocket: WebSocket, codec: Codec):
+        self.websocket = websocket
+        self.server: Server = server(websocket)
+        self.codec = codec
+        self.session: Session | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return epoch_ms(self.server.clock.utc_now())
+
+    async def run(self, *, subprotocol: str | None = None) -> None:
+        """Accept the connection and carry it to its end; a refusal is said, then closed with."""
+        await self.websocket.accept(subprotocol)
+        try:
+            await self.answer(await websocket_caller(self.websocket))
+        except AntiphonError as error:
+            await self.refuse(error)
+        except WebSocketDisconnect:
+            log.debug("the peer left before its call began")
+
+    @abstractmethod
+    async def answer(self, caller: Caller) -> None:
+        """Read the options, enter a session and talk.
+
+        Raises:
+            AntiphonError: the call is refused.
+        """
+
+    async def refuse(self, error: AntiphonError) -> None:
+        """Say why, then close; browsers cannot read an HTTP status of a refused WebSocket."""
+        log.log(error.log_level, "call refused: %s", error.message)
+        try:
+            await self.websocket.send_text(self.codec.error(error, self.now_ms))
+            reason = error.message.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
+            await self.websocket.close(error.close_code, reason)
+        except (RuntimeError, WebSocketDisconnect):
+            log.debug("the refused peer had gone already")
+
+    def enter(
+        self,
+        caller: Caller,
+        *,
+        agent: str | None,
+        room: str,
+        prompt: str | None,
+        input_rate: int,
+        output_rate: int,
+    ) -> Session:
+        """The session of the room, or a new one.
+
+        Args:
+            caller: Who calls.
+            agent: Name of the agent; None for the default one.
+            room: Name of the room; empty for one of its own.
+            prompt: System prompt in place of the room's or the agent's.
+            input_rate: Rate of the caller's audio on the wire, Hz.
+            output_rate: Rate of the agent's audio on the wire, Hz.
+
+        Raises:
+            AntiphonError: a limit, or an agent that does not exist.
+        """
+        manager = self.server.manager
+        session = manager.find_room(room)
+        if session is None:
+            runtime = manager.runtime(agent)
+            manager.admit(caller)
+            session = manager.start(
+                runtime,
+                manager.plan(
+                    runtime,
+                    transport=self.transport,
+                    room=room,
+                    prompt=prompt,
+                    source_sample_rate=input_rate,
+                    output_sample_rate=output_rate,
+                ),
+            )
+        self.session = session
+        return session
+
+    def peer(self, *, sample_rate: int, frame_ms: int) -> WebsocketPeer:
+        """This connection as a participant; rate in Hz and frame length in ms on the wire."""
+        return WebsocketPeer(
+            participant=secrets.token_hex(4),
+            transport_name=self.transport,
+            socket=self.websocket,
+            codec=self.codec,
+            wire=AudioFormat(sample_rate),
+            frame_ms=frame_ms,
+            clock=self.server.clock,
+        )
+
+    async def talk(self, peer: WebsocketPeer) -> None:
+        """Be in the session until the connection ends."""
+        departure = await peer.run(self.on_message)
+        await self.joined.leave(peer, departure)
+
+    @property
+    def joined(self) -> Session:
+        """The session that was entered."""
+        assert self.session is not None
+        return self.session
+
+    async def on_message(self, peer: WebsocketPeer, message: Message) -> None:
+        """Act on what every protocol can say; a subclass adds its own."""
+        if isinstance(message, Ping):
+            peer.send_text(peer.codec.pong(message, self.now_ms))
+        elif isinstance(message, Disconnect):
+            # Ending the session tells the peer and closes the socket.
+            await self.joined.end(EndReason.CALLER_HANGUP, detail=message.reason)
+        elif isinstance(message, Dtmf):
+            await self.joined.press(message.digit)
