@@ -29,8 +29,3 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds on the monotonic clock."""
         return time.monotonic()
-
-
-def epoch_ms(at: datetime) -> int:
-    """Milliseconds since 1970-01-01 UTC, the unit of every RustPBX `timestamp`."""
-    return int(at.timestamp() * 1000)

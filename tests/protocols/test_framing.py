@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antiphon.clock import epoch_ms as clock_epoch_ms
 from antiphon.protocols.framing import (
     Invalid,
     Rechunker,
@@ -71,11 +70,6 @@ def test_timestamps_are_exact_in_any_time_zone(ms: int, micros: int, hours: int)
     shown = iso_timestamp(at)
     assert shown.endswith("Z")
     assert epoch_ms(datetime.fromisoformat(shown)) == ms
-
-
-def test_a_whole_number_of_milliseconds_agrees_with_the_clock_module() -> None:
-    at = datetime(2025, 12, 3, 13, 0, 0, 250_000, tzinfo=UTC)
-    assert epoch_ms(at) == clock_epoch_ms(at)
 
 
 def test_a_time_before_1970_is_no_negative_number() -> None:

@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from antiphon.api.auth import require_key, websocket_caller
 from antiphon.api.deps import Server, ServerDep, server
 from antiphon.api.models import UNAUTHORIZED
-from antiphon.clock import epoch_ms
 from antiphon.errors import AntiphonError
+from antiphon.protocols.framing import epoch_ms
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["statistics"])

@@ -5,12 +5,13 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 
-from antiphon.clock import Clock, epoch_ms
+from antiphon.clock import Clock
 from antiphon.domain.ids import new_session_id
 from antiphon.domain.session import EndReason, SessionState
 from antiphon.errors import LimitExceeded, NotFound, Unavailable
 from antiphon.event_log import EventLog
 from antiphon.observability.logging import session_log_context
+from antiphon.protocols.framing import epoch_ms
 from antiphon.records.writer import EventWriter
 from antiphon.sessions.limits import StartRate
 from antiphon.sessions.rooms import Rooms

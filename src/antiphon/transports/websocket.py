@@ -13,11 +13,19 @@ from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketState
 
-from antiphon.clock import Clock, epoch_ms
+from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
 from antiphon.domain.events import Event
 from antiphon.errors import AntiphonError
-from antiphon.protocols.framing import AudioIn, Disconnect, Invalid, Message, Ping, Rechunker
+from antiphon.protocols.framing import (
+    AudioIn,
+    Disconnect,
+    Invalid,
+    Message,
+    Ping,
+    Rechunker,
+    epoch_ms,
+)
 from antiphon.transports.outbox import Outbox, OutboxFull
 from antiphon.transports.resampling import Resampler
 from antiphon.transports.session_transport import SessionTransport

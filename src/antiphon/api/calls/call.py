@@ -8,11 +8,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api.auth import websocket_caller
 from antiphon.api.deps import Server, server
-from antiphon.clock import epoch_ms
 from antiphon.domain.audio import AudioFormat
 from antiphon.domain.session import EndReason
 from antiphon.errors import AntiphonError
-from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping
+from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping, epoch_ms
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.session import Session
 from antiphon.transports.websocket import Codec, WebsocketPeer

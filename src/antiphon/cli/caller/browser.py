@@ -6,12 +6,10 @@ Source: rodrigowf/agentic, `/api/realtime/pipecat/ws/{conversation_id}`: `transc
 noted, since a page ignores what it does not know.
 """
 
-import json
 from datetime import datetime
 from typing import Any
 
 from antiphon.cli.caller.messages import (
-    AgentAudio,
     AgentText,
     Dropped,
     Flush,
@@ -21,71 +19,43 @@ from antiphon.cli.caller.messages import (
     ToolCall,
     Transcript,
 )
+from antiphon.cli.caller.raw import RawAudioCaller
 
 SAMPLE_RATE = 24_000
 AGENT_ROLES = ("assistant", "agent", "bot")
 
 
-class BrowserCaller:
-    """A browser. Implements `CallerCodec`.
+class BrowserCaller(RawAudioCaller):
+    """A browser.
 
     Args:
         sample_rate: Hz, both ways; must be what the URL's `sample_rate` says, if it says one.
     """
 
     name = "browser"
-    waits_for_server = False
-    keepalive_secs = 0.0
 
     def __init__(self, sample_rate: int = SAMPLE_RATE):
-        self.sample_rate = sample_rate
+        super().__init__(sample_rate)
 
-    def opening(self, now_ms: int) -> list[str | bytes]:
-        """Nothing: everything is in the URL."""
-        return []
-
-    def keepalive(self, now_ms: int) -> str:
-        """Not used."""
-        return ""
-
-    def audio(self, pcm: bytes, now_ms: int) -> bytes:
-        """The bare bytes."""
-        return pcm
-
-    def read(self, message: str | bytes) -> list[Heard]:
-        """Read one message."""
-        if isinstance(message, bytes):
-            if len(message) % 2:
-                # The page views the buffer as an Int16Array, which throws on an odd length.
-                return [Dropped(f"audio of {len(message)} bytes is not whole samples")]
-            return [AgentAudio(message, self.sample_rate)]
-        try:
-            data = json.loads(message)
-        except ValueError as exc:
-            return [Dropped(f"not JSON: {exc}")]
-        if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-            return [Dropped("not an object with a type")]
-        return [_meaning(data["type"], data)]
-
-
-def _meaning(kind: str, data: dict[str, Any]) -> Heard:
-    if kind == "transcription":
-        return _transcription(data)
-    if kind == "function_call":
-        if not isinstance(data.get("name"), str) or "arguments" not in data:
-            return Dropped("function_call needs name and arguments")
-        return ToolCall(data["name"], data["arguments"])
-    text = data.get("text")
-    if kind == "transcription_interim" and isinstance(text, str):
-        return Transcript(text, final=False)
-    if kind == "agent_text" and isinstance(text, str) and data.get("spoken"):
-        # Word by word, as it is played; what is only written yet may never be heard.
-        return AgentText(f"{text.strip()} ", complete=False)
-    if kind == "interrupted":
-        return Flush()
-    if kind == "error":
-        return PeerError(str(data.get("message") or data.get("error") or data))
-    return Notice(kind, {name: value for name, value in data.items() if name != "type"})
+    def meaning(self, kind: str, data: dict[str, Any]) -> Heard:
+        """What the page makes of a message."""
+        if kind == "transcription":
+            return _transcription(data)
+        if kind == "function_call":
+            if not isinstance(data.get("name"), str) or "arguments" not in data:
+                return Dropped("function_call needs name and arguments")
+            return ToolCall(data["name"], data["arguments"])
+        text = data.get("text")
+        if kind == "transcription_interim" and isinstance(text, str):
+            return Transcript(text, final=False)
+        if kind == "agent_text" and isinstance(text, str) and data.get("spoken"):
+            # Word by word, as it is played; what is only written yet may never be heard.
+            return AgentText(f"{text.strip()} ", complete=False)
+        if kind == "interrupted":
+            return Flush()
+        if kind == "error":
+            return PeerError(str(data.get("message") or data.get("error") or data))
+        return Notice(kind, {name: value for name, value in data.items() if name != "type"})
 
 
 def _transcription(data: dict[str, Any]) -> Heard:

@@ -24,8 +24,9 @@ from antiphon.cli.caller.messages import (
 )
 from antiphon.cli.caller.mouth import Mouth, Utterance
 from antiphon.cli.caller.report import CallReport, Turn
-from antiphon.clock import Clock, SystemClock, epoch_ms
+from antiphon.clock import Clock, SystemClock
 from antiphon.errors import AntiphonError
+from antiphon.protocols.framing import epoch_ms
 
 FRAME_MS = 20
 CONNECT_TIMEOUT_S = 10.0
