@@ -1,0 +1,1 @@
+"""Control of telephone calls at the exchange: placing, transferring, holding."""
