@@ -223,6 +223,15 @@ class ChannelModel:
             self._remainder = b""
             self.queue_length = 0
 
+    def lose_ticks(self, count: int) -> None:
+        """The player's timer misses its next ticks, as a loaded Asterisk's does.
+
+        `overflow_slin_plain_65k`: five ticks lost in 20 s, so all that was queued was heard 100 ms
+        later than the clock says.
+        """
+        if self._started_at is not None:
+            self._started_at += count * self.ptime_ms / 1000
+
     def _obey(self, name: str | None, arguments: Mapping[str, str]) -> list[str]:
         match name:
             case "GET_STATUS":
