@@ -340,17 +340,9 @@ _json_values = st.recursive(
 )
 _fields = st.sampled_from(
     [
-        "digit",
-        "format",
-        "ptime",
-        "optimal_frame_size",
-        "channel_variables",
-        "correlation_id",
-        "queue_length",
-        "xon_level",
-        "queue_full",
-        "channel_id",
-        "error_text",
+        *("channel_id", "correlation_id", "digit", "error_text"),
+        *("format", "optimal_frame_size", "ptime", "channel_variables"),
+        *("queue_length", "xon_level", "queue_full"),
     ]
 )
 _names = st.sampled_from(

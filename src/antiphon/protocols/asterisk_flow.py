@@ -58,7 +58,7 @@ class FlowController:
         frame_bytes: Bytes of one frame: MEDIA_START's `optimal_frame_size`.
         frame_ms: Length of one frame, ms: its `ptime`.
         queue_frames: Frames the peer's queue holds.
-        low_water: Share of the queue up to which audio is sent at once.
+        low_water: Share of the queue below which audio is sent at once.
         high_water: Share of the queue that is not exceeded.
         min_batch_frames: Between the waters, frames to wait for before sending.
         max_send_bytes: Most bytes of one message, and of one batch above low water.
@@ -99,7 +99,8 @@ class FlowController:
         """Interruptions so far."""
         self._frame_secs = frame_ms / 1000
         self._high = max(math.floor(queue_frames * high_water), 1)
-        self._low = min(queue_frames * low_water, self._high - 1)
+        # An empty queue is always below low water, or the last frames would wait for ever.
+        self._low = max(min(queue_frames * low_water, self._high - 1), 0.5)
         self._min_batch = max(min_batch_frames, 1)
         self._batch = max_send_bytes // frame_bytes
         self._mark_frames = max(round(mark_interval_ms / frame_ms), 1)
@@ -239,11 +240,14 @@ class FlowController:
         whole = len(self._held) // self.frame_bytes
         return whole or (1 if self._ends and self._held else 0)
 
-    def _open_level(self, waiting: int) -> float:
-        """The level of the peer's queue up to which some of `waiting` frames may be sent."""
+    def _batch_level(self, waiting: int) -> float:
+        """The level of the peer's queue up to which there is room for a batch; below 0: no batch.
+
+        The end of an utterance is a batch of any size: nothing more will come to make it one.
+        """
         if waiting < self._min_batch and not self._ends:
-            return self._low
-        return max(self._low, self._high - min(self._min_batch, waiting))
+            return -1
+        return self._high - min(self._min_batch, waiting)
 
     def _allowance(self, now: float) -> int:
         """Frames that may be sent now."""
@@ -251,15 +255,13 @@ class FlowController:
         if not waiting or self._xoff:
             return 0
         level = self._remote.level(now)
-        if level > self._open_level(waiting):
-            return 0
         batch = self._batch
-        if level <= self._low:
+        if level < self._low:
             batch = max(batch, math.ceil(self._low - level))
-        elif now < self._next_batch_at:
-            # One batch a frame: a long reply fills the queue in steps, so that neither the event
-            # loop nor the flush of an interruption has megabytes in front of it.
+        elif level > self._batch_level(waiting) or now < self._next_batch_at:
             return 0
+        # One batch a frame: a long reply fills the queue in steps, so that neither the event loop
+        # nor the flush of an interruption ever has megabytes in front of it.
         self._next_batch_at = now + self._frame_secs
         return min(batch, math.floor(self._high - level))
 
@@ -271,10 +273,12 @@ class FlowController:
         if not waiting or self._xoff:
             return math.inf
         level = self._remote.level(now)
-        open_level = self._open_level(waiting)
-        if level <= open_level:
-            return now if level <= self._low else self._next_batch_at
-        return max(self._remote.level_at(open_level), now) + _WAKE_SECS
+        batch_level = self._batch_level(waiting)
+        if level < self._low:
+            return now
+        if level <= batch_level:
+            return self._next_batch_at
+        return max(self._remote.level_at(max(self._low, batch_level)), now) + _WAKE_SECS
 
     def _send(self, frames: int, out: list[Outgoing], now: float) -> None:
         """Give out up to `frames` frames, and the commands that belong to them."""
