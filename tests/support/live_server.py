@@ -78,17 +78,25 @@ class Running:
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
     made = Settings(data_dir=data_dir, port=0, **settings)
     app = create_app(made)
+    async with (
+        serving(uvicorn_config(app, made)) as port,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20
+        ) as client,
+    ):
+        yield Running(app, port, client)
+
+
+@contextlib.asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    """The port of an application that is served meanwhile."""
     socket = bind("127.0.0.1", 0)
-    port = socket.getsockname()[1]
-    web = _Uvicorn(uvicorn_config(app, made))
+    web = _Uvicorn(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(web.serve([socket]))
         await web.answers.wait()
         assert web.started, "the application did not start"
         try:
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20
-            ) as client:
-                yield Running(app, port, client)
+            yield socket.getsockname()[1]
         finally:
             web.should_exit = True

@@ -41,6 +41,12 @@ class Outbox:
         self._closing = True
         self._wake.set()
 
+    def abandon(self) -> None:
+        """Drop what is queued, and close."""
+        self._messages.clear()
+        self._size = 0
+        self.close()
+
     async def next(self) -> str | bytes | None:
         """The next message to write, or None when closed and empty."""
         while not self._messages:

@@ -38,6 +38,9 @@ MAX_AHEAD_SECS = 5.0
 ERROR_REPLIES_PER_SEC = 10
 """Error messages sent for a flood of bad messages; the rest are counted, not answered."""
 
+SLOW_READER_SECS = 2.0
+"""Longest wait for a peer that reads too slowly to take its close frame."""
+
 CLOSE_NORMAL = 1000
 CLOSE_SLOW_READER = 1013
 
@@ -116,6 +119,7 @@ class WebsocketPeer:
         self._to_wire: Resampler | None = None
         self._from_wire: Resampler | None = None
         self._departure: Departure | None = None
+        self._overflowed = asyncio.Event()
         self._close: tuple[int, str] | None = None
         self._errors = (0.0, 0)
         self._audio_started = 0.0
@@ -194,6 +198,8 @@ class WebsocketPeer:
         except OutboxFull:
             log.warning("participant %s reads too slowly; closing its connection", self.participant)
             self.close(CLOSE_SLOW_READER, "reads too slowly", departure="slow_reader")
+            self._outbox.abandon()
+            self._overflowed.set()
 
     # The socket's side.
 
@@ -202,12 +208,14 @@ class WebsocketPeer:
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(self._write())
             reader = tasks.create_task(self._read(on_message))
-            await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+            overflow = tasks.create_task(self._overflowed.wait())
+            await asyncio.wait({writer, reader, overflow}, return_when=asyncio.FIRST_COMPLETED)
             self._outbox.close()
-            if writer.done():
-                reader.cancel()
-            else:
-                writer.cancel()
+            if self._overflowed.is_set():
+                # A peer that does not read at all would keep the writer for ever.
+                await asyncio.wait({writer, reader}, timeout=SLOW_READER_SECS)
+            for task in (writer, reader, overflow):
+                task.cancel()
         return self._departure or Departure("lost")
 
     async def _write(self) -> None:
