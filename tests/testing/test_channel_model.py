@@ -139,3 +139,11 @@ def test_every_byte_is_accounted_for(steps: list[tuple[str, int]]) -> None:
     assert 0 <= remainder < (counters.frames_padded + 1) * FRAME
     flow = [text for text in texts if text in {"MEDIA_XOFF", "MEDIA_XON"}]
     assert flow == (["MEDIA_XOFF", "MEDIA_XON"] * 30)[: len(flow)]
+
+
+def test_a_drained_queue_is_reported_once() -> None:
+    channel = model()
+    channel.receive_text("REPORT_QUEUE_DRAINED", 0.0)
+    assert channel.tick(0.1).texts == ["QUEUE_DRAINED"]
+    channel.receive_bytes(frames(1), 0.1)
+    assert channel.tick(1.0).texts == []
