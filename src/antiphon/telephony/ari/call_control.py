@@ -76,6 +76,8 @@ class CallControlConfig:
     """Class of musiconhold.conf; empty: the channel's."""
     confirm_transfer: bool = False
     """Attended: the target must press 1."""
+    confirm_secs: float = 15.0
+    """How long after the announcement it may take to, s."""
 
 
 class AriCallControl:
@@ -149,6 +151,7 @@ class AriCallControl:
         call.number = channel.caller_number
         call.variables = {"from": channel.caller_number, "to": channel.extension} | event.args
         call.agent = event.args.get("agent", "")
+        call.caller.exists = True
         call.caller.change(LegChange.ENTERED)
         if channel.is_up:
             call.caller.change(LegChange.UP)
@@ -203,7 +206,8 @@ class AriCallControl:
     async def _catch_up(self) -> None:
         """After the event socket was (re)connected: what happened meanwhile."""
         try:
-            self._legs.compare(await self.client.channels())
+            existing = self._legs.existing()
+            self._legs.compare(existing, await self.client.channels())
             await self._flows.adopt(self.book, self._follow)
         except AntiphonError as error:
             log.warning("ARI: cannot compare calls after connecting: %s", error.message)
@@ -365,6 +369,7 @@ class AriCallControl:
             mode=mode,
             announcement=announcement,
             confirm=self.config.confirm_transfer,
+            confirm_secs=self.config.confirm_secs,
             ring_timeout_secs=self.config.ring_timeout_secs,
             caller_id=self.config.caller_id,
             music_class=self.config.music_class,

@@ -62,6 +62,7 @@ class CallFlows:
             await self._client.originate(
                 leg.id, endpoint, caller_id=caller_id, timeout_secs=ring_secs
             )
+            leg.exists = True
             if await leg.until(LegChange.ENTERED, ring_secs + DIAL_GRACE_SECS):
                 call.state = CallState.CONNECTING
                 return True
@@ -86,6 +87,7 @@ class CallFlows:
         if not call.caller.is_up:
             await self._client.ring(call.caller.id)
         await self._client.create(agent.id, endpoint)
+        agent.exists = True
         await self._reach(agent, LegChange.ENTERED)
         await self._client.create_bridge(call.bridge)
         await self._client.join(call.bridge, call.caller.id, agent.id)
@@ -186,8 +188,9 @@ class CallFlows:
         A caller left alone in a bridge goes on in the dialplan; two who were connected by a
         transfer are left to talk, and the other is hung up when one goes.
         """
+        bridges = await self._client.bridges()
         known = {name for call in book.live for name in (call.bridge, call.side_bridge)}
-        for bridge in await self._client.bridges():
+        for bridge in bridges:
             if not bridge.id.startswith(self.prefix) or bridge.id in known:
                 continue
             people = [one for one in bridge.channels if not one.endswith("-agent")]
@@ -209,6 +212,7 @@ class CallFlows:
         people: list[str],
     ) -> None:
         caller, target = (self._legs.track(one) for one in people)
+        caller.exists = target.exists = True
         call = Call(
             id=bridge_id.removeprefix(self.prefix),
             direction=CallDirection.INBOUND,

@@ -30,6 +30,8 @@ class Leg:
 
     def __init__(self, channel_id: str):
         self.id = channel_id
+        self.exists = False
+        """Asterisk is known to have the channel; one that we are about to make does not exist."""
         self.is_ringing = False
         self.is_up = False
         self.has_entered = False
@@ -103,6 +105,7 @@ class Legs:
         leg = self._by_id.get(event.channel.id) if event.channel else None
         if leg is None or event.channel is None:
             return
+        leg.exists = True
         self._state(leg, event.channel)
         if event.type == "StasisStart":
             leg.change(LegChange.ENTERED)
@@ -123,11 +126,22 @@ class Legs:
         self._by_id.pop(leg.id, None)
         leg.change(LegChange.GONE)
 
-    def compare(self, channels: Collection[Channel]) -> None:
-        """Catch up with what happened while the event socket was not connected."""
+    def existing(self) -> list[Leg]:
+        """Legs whose channels exist, as far as is known."""
+        return [leg for leg in self._by_id.values() if leg.exists]
+
+    def compare(self, legs: Collection[Leg], channels: Collection[Channel]) -> None:
+        """Catch up with what happened while the event socket was not connected.
+
+        Args:
+            legs: Those that existed before `channels` was asked for.
+            channels: All channels of the exchange.
+        """
         there = {channel.id: channel for channel in channels}
-        for leg in tuple(self._by_id.values()):
+        for leg in legs:
             if leg.id in there:
                 self._state(leg, there[leg.id])
+                if there[leg.id].application == "Stasis":
+                    leg.change(LegChange.ENTERED)
             else:
                 self._gone(leg)

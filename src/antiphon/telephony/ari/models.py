@@ -41,6 +41,8 @@ class Channel:
     context: str = ""
     extension: str = ""
     """Where the caller is in the dialplan: the number dialled."""
+    application: str = ""
+    """The dialplan application it is in: `Stasis` for one that ARI may control."""
     language: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Those that `channelvars` of ari.conf names."""
@@ -69,6 +71,7 @@ class Channel:
             connected_number=_text(_object(data.get("connected")).get("number")),
             context=_text(plan.get("context")),
             extension=_text(plan.get("exten")),
+            application=_text(plan.get("app_name")),
             language=_text(data.get("language")),
             variables={k: str(v) for k, v in _object(data.get("channelvars")).items()},
         )

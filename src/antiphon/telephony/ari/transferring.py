@@ -201,6 +201,7 @@ class Transferring:
             timeout_secs=self._order.ring_timeout_secs,
             originator=self._call.caller.id,
         )
+        self._target.exists = True
 
     async def _begin_announcing(self) -> None:
         agent = self._call.agent_leg

@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.server import ServerState
 
 NORMAL, USER_BUSY, NO_ANSWER, REJECTED = 16, 17, 19, 21
 NO_ROUTE, CONGESTION = 3, 34
@@ -214,6 +215,7 @@ class SimulatedAri:
         self._outbox: asyncio.Queue[tuple[WebSocket, str]] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self._changed = asyncio.Event()
+        self._state_of_server = ServerState()
         self._number = 0
         self._routes = [
             (method, _pattern(path), path, frozenset(parameters.split()))
@@ -234,20 +236,26 @@ class SimulatedAri:
             ]
         )
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="websockets-sansio")
-        self._server = _Server(config)
+        config.load()
         loop = asyncio.get_running_loop()
-        self._serving = loop.create_task(self._server.serve([listener]))
+        # uvicorn's protocols without its server, whose end takes some tenths of a second.
+        self._server = await loop.create_server(
+            lambda: config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self._state_of_server, app_state={}
+            ),
+            sock=listener,
+        )
         self._sending = loop.create_task(self._send())
-        await self._server.answers.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for timer in self._timers:
             timer.cancel()
         self._sending.cancel()
-        self._server.should_exit = True
-        self._server.force_exit = True
-        await asyncio.gather(self._serving, self._sending, return_exceptions=True)
+        self._server.close()
+        for connection in tuple(self._state_of_server.connections):
+            connection.shutdown()
+        await asyncio.gather(self._sending, *self._state_of_server.tasks, return_exceptions=True)
 
     # What a test can do.
 
@@ -683,17 +691,3 @@ class SimulatedAri:
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{\w+\}", "([^/]+)", template))
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config):
-        super().__init__(config)
-        self.answers = asyncio.Event()
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.answers.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
