@@ -70,8 +70,11 @@ class TurnPolicy(_Strict):
         0.2, ge=0, le=5, description="Wait after the VAD stop before the turn ends, s."
     )
     interruptible: bool = Field(True, description="Whether the caller may speak over the agent.")
+    keys_timeout_secs: float = Field(
+        2.0, ge=0.2, le=30, description="Wait after a telephone key before the keys are read, s."
+    )
     user_idle_secs: float = Field(
-        0, ge=0, le=600, description="Prompt the caller after this much silence, s; 0 disables."
+        0, ge=0, le=600, description="Say `idle_phrase` after this much silence, s; 0: never."
     )
 
 
@@ -108,6 +111,11 @@ class AgentDefinition(_Strict):
         "Sorry, we were cut off. Let's go on.",
         max_length=500,
         description="Spoken when a dropped caller comes back.",
+    )
+    idle_phrase: str = Field(
+        "Are you still there?",
+        max_length=500,
+        description="Spoken when the caller has been silent for `turns.user_idle_secs`.",
     )
     goodbye: str = Field(
         "I have to end this call now. Goodbye.",

@@ -1,9 +1,10 @@
 """One call's pipeline, built and driven.
 
-    transport.input -> VAD -> speech-to-text -> user aggregator -> language model
+    transport.input -> VAD -> speech-to-text -> keys -> user aggregator -> language model
         -> text-to-speech -> transport.output -> assistant aggregator
 
-The caller's audio stops at the speech-to-text service (unless the end of a turn is decided by a
+Keys pressed on a telephone are gathered to a number, which is a turn like a spoken one. The
+caller's audio stops at the speech-to-text service (unless the end of a turn is decided by a
 model that needs it), so that it crosses three processors and not eight.
 """
 
@@ -23,6 +24,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.dtmf_aggregator import DTMFAggregator
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
     AssistantTurnStoppedMessage,
@@ -95,8 +97,13 @@ class CallPipeline:
         self.observer = SessionObserver(log=event_log, clock=clock, language=agent.language)
         aggregators = LLMContextAggregatorPair(
             self.context,
-            user_params=LLMUserAggregatorParams(user_turn_strategies=turn_strategies(agent.turns)),
+            user_params=LLMUserAggregatorParams(
+                user_turn_strategies=turn_strategies(agent.turns),
+                user_idle_timeout=agent.turns.user_idle_secs,
+            ),
         )
+        self._idle_phrase = agent.idle_phrase
+        aggregators.user().add_event_handler("on_user_turn_idle", self._on_user_idle)
         aggregators.assistant().add_event_handler(
             "on_assistant_turn_stopped", self._on_assistant_turn_stopped
         )
@@ -108,6 +115,7 @@ class CallPipeline:
                     transport.input(),
                     vad,
                     services.stt,
+                    DTMFAggregator(timeout=agent.turns.keys_timeout_secs),
                     aggregators.user(),
                     services.llm,
                     services.tts,
@@ -180,6 +188,10 @@ class CallPipeline:
 
     async def _on_started(self, _worker: object, _frame: object) -> None:
         self.started.set()
+
+    async def _on_user_idle(self, _aggregator: object) -> None:
+        if self._idle_phrase:
+            await self.say(self._idle_phrase)
 
     async def _on_assistant_turn_stopped(
         self, _aggregator: object, message: AssistantTurnStoppedMessage

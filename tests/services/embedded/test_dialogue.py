@@ -34,6 +34,7 @@ RESPONSES: dict[str, Any] = {
     "fallback": ["What?", "Sorry, what?"],
     "ask_again": "Yes or no? {{ question }}",
     "errors": {"default": "It failed.", "timed_out": "It took too long."},
+    "keys": {"1": "yes", "0": "weed", "?": "water {digits} rose"},
     "intents": {
         "Water": {
             "tool": "water",
@@ -306,6 +307,24 @@ def test_words_spoken_while_a_call_ran_do_not_hide_its_result():
     assert talk.next == Say("Watered the rose.")
 
 
+@pytest.mark.parametrize(
+    ("keys", "action"),
+    [
+        ("0", WEED_QUESTION),
+        ("0#", WEED_QUESTION),
+        ("4#", CallTool("water", {"plant": "rose", "times": 4, "note": "a rose", "n": 3})),
+        ("44", Say("What?")),
+        ("#", Say("What?")),
+    ],
+)
+def test_pressed_keys_stand_for_sentences(keys: str, action: Action):
+    assert Talk().hears(f"DTMF: {keys}").next == action
+
+
+def test_a_question_can_be_answered_by_a_key():
+    assert asked_to_weed().hears("DTMF: 1").next == CallTool("weed", {})
+
+
 def test_calls_of_another_model_are_answered_too():
     """Fail-over: this engine takes over while calls of another model run."""
     talk = Talk().hears("kindly give my rose a drink and then look at it").calls("water")
@@ -366,6 +385,8 @@ def with_intent(name: str, reply: Any) -> dict[str, Any]:
             "intents.Weed.arguments.x: no sentence of Weed has a slot 'plant'",
         ),
         (with_intent("Weed", {"tool": "mow", "ok": "a"}), "the agent has no tool 'mow'"),
+        (changed(keys={"1x": "yes"}), "keys.1x: is not made of digits"),
+        (changed(keys={"?": "fly {digits}"}), "keys.?: no intent has the sentence 'fly one'"),
     ],
 )
 def test_a_broken_responses_file_is_refused(tmp_path: Path, raw: Any, problem: str):

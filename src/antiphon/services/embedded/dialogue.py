@@ -20,6 +20,9 @@ from antiphon.services.embedded.sentences import Match, SentenceSet
 UNCLEAR = "[unclear]"
 """What the embedded recognizer puts before a transcript it does not trust."""
 
+KEYS_PRESSED = "DTMF: "
+"""What Pipecat's `DTMFAggregator` puts before the keys that a caller pressed."""
+
 WINDOW_MESSAGES = 60
 """Newest messages replayed; nothing older can matter, as a confirmation is answered at once."""
 
@@ -165,12 +168,20 @@ class Dialogue:
                 return self._after_result(state, state.calls.get(call_id, ""), data)
 
     def _after_user(self, state: _State, text: str) -> _State:
-        understood = None if text.lstrip().startswith(UNCLEAR) else self.sentences.match(text)
+        understood = self._understood(text)
         if state.question is not None:
             return self._answered(state, state.question, understood)
         if understood is None:
             return self._not_understood(state)
         return self._begin(state, understood)
+
+    def _understood(self, text: str) -> Match | None:
+        text = text.strip()
+        if text.startswith(UNCLEAR):
+            return None
+        if text.startswith(KEYS_PRESSED):
+            text = self.replies.sentence_for(text.removeprefix(KEYS_PRESSED)) or ""
+        return self.sentences.match(text) if text else None
 
     def _answered(self, state: _State, question: _Question, answer: Match | None) -> _State:
         """The caller spoke after a confirmation had been asked."""

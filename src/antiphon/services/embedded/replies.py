@@ -8,6 +8,7 @@ filters `spell` (34 to "thirty four"), `digits` ("1 0 0"), `money` (cents to wor
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -126,6 +127,11 @@ class ReplyFile(_Strict):
         description="Said when a tool failed with a reason the intent does not list; `default` "
         "must be among them."
     )
+    keys: dict[str, TemplateText] = Field(
+        default_factory=dict,
+        description="What keys pressed on the telephone stand for: a pattern, in which `?` is any "
+        "digit, to a sentence, in which `{digits}` is the digits as words. The first that fits.",
+    )
     intents: dict[str, Reply]
 
     @model_validator(mode="after")
@@ -145,6 +151,7 @@ class Replies:
     def __init__(self, file: ReplyFile, language: str = "en", source: str = "responses"):
         self.file = file
         self.source = source
+        self._language = language
         self._environment = _environment(file, language)
         self._templates: dict[str, Template] = {}
 
@@ -169,7 +176,11 @@ class Replies:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
             raise ConfigurationError([f"cannot be read: {exc}"], source=path.name) from exc
         replies = cls(file, sentences.language, path.name)
-        problems = [*replies._template_problems(), *_intent_problems(file, sentences)]
+        problems = [
+            *replies._template_problems(),
+            *_intent_problems(file, sentences),
+            *replies._key_problems(sentences),
+        ]
         if tools is not None:
             problems += _tool_problems(file, tools)
         if problems:
@@ -184,6 +195,14 @@ class Replies:
             logger.exception("%s: cannot be rendered: %s", self.source, text)
             return self._render(self.file.errors["default"])
 
+    def sentence_for(self, keys: str) -> str | None:
+        """The sentence that pressed keys stand for; None: they stand for none."""
+        digits = keys.strip("#*")
+        for pattern, sentence in self.file.keys.items():
+            if digits.isdecimal() and fnmatchcase(digits, pattern):
+                return sentence.replace("{digits}", spell_digits(digits, self._language))
+        return None
+
     def outcome(self, reply: Reply, slots: Mapping[str, Any], result: Mapping[str, Any]) -> str:
         """What to say to a tool's result."""
         template = reply.ok if result.get("ok", True) else None
@@ -192,6 +211,15 @@ class Replies:
             shared = self.file.errors
             template = reply.errors.get(reason) or shared.get(reason) or shared["default"]
         return self.render(template, slots=slots, result=result)
+
+    def _key_problems(self, sentences: SentenceSet) -> Iterator[str]:
+        for pattern in self.file.keys:
+            if not re.fullmatch(r"[0-9?]+", pattern):
+                yield f"keys.{pattern}: is not made of digits and `?`"
+                continue
+            example = self.sentence_for(pattern.replace("?", "1")) or ""
+            if sentences.match(example) is None:
+                yield f"keys.{pattern}: no intent has the sentence {example!r}"
 
     def _render(self, text: str, **values: Any) -> str:
         return " ".join(self._compiled(text).render(**values).split())
