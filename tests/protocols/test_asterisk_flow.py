@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from antiphon.protocols.asterisk import (
     FlushMedia,
     GetStatus,
     MarkMedia,
+    MediaBufferingCompleted,
     MediaMarkProcessed,
     MediaXoff,
     MediaXon,
@@ -399,24 +401,39 @@ def test_audio_that_trickles_in_is_sent_at_once_below_low_water() -> None:
 
 def test_between_the_waters_a_batch_is_waited_for() -> None:
     call = Call()
-    call.say((LOW + 1) * FRAME_BYTES, end=False)
-    call.run(FRAME / 2)
-    assert call.model.queue_length == LOW + 1
+    call.say((LOW + 40) * FRAME_BYTES, end=False)
+    call.run(5 * FRAME)
     call.say((MIN_BATCH - 1) * FRAME_BYTES, end=False)
     assert call.flow.due(call.now) == []
     call.say(FRAME_BYTES, end=False)
-    call.run(2 * FRAME)
+    call.run(6 * FRAME)
+    assert call.flow.waiting_bytes == 0
+    call.say((MIN_BATCH - 1) * FRAME_BYTES, end=False)
+    call.run(88 * FRAME)
+    assert call.flow.waiting_bytes > 0
+    call.run(92 * FRAME)  # 190 frames were sent, 90 played: low water
     assert call.flow.waiting_bytes == 0
 
 
 def test_the_end_of_an_utterance_does_not_wait_for_a_batch() -> None:
     call = Call()
-    call.say((LOW + 1) * FRAME_BYTES, end=False)
-    call.run(FRAME / 2)
+    call.say((LOW + 40) * FRAME_BYTES, end=False)
+    call.run(5 * FRAME)
     call.say(FRAME_BYTES + 8, end=True)
-    call.run(2 * FRAME)
+    call.run(5 * FRAME)
     assert call.flow.waiting_bytes == 0
     assert isinstance(call.sent[-1][1], StopMediaBuffering)
+
+
+def test_near_high_water_there_is_no_room_before_there_is_for_a_batch() -> None:
+    call = Call()
+    call.say(seconds(60))
+    call.run(3.0)
+    batches = [at for at, message in call.sent if isinstance(message, bytes) and at > 2.0]
+    assert batches
+    assert call.model.queue_length <= HIGH
+    starts = sorted(set(batches))
+    assert all(b - a > (MIN_BATCH - MARK_FRAMES) * FRAME for a, b in pairwise(starts))
 
 
 def test_a_part_of_a_frame_waits_for_the_rest() -> None:
@@ -604,14 +621,38 @@ def test_a_drained_queue_that_should_hold_something_is_asked_for() -> None:
     assert calm.due(0.1) == []
 
 
-def test_a_status_asked_for_before_an_interruption_is_not_taken_for_the_new_queue() -> None:
+def test_a_late_mark_sets_the_clock_right() -> None:
+    flow = _filled()
+    assert flow.played_bytes(5.0) == 10 * 320  # never past a mark that was not reached
+    flow.receive(MediaMarkProcessed("fc-1"), 5.0)
+    assert flow.played_bytes(5.0) == 10 * 320
+    assert flow.played_bytes(5.1) == pytest.approx(15 * 320)
+    assert flow.remote_bytes(5.1) == pytest.approx(
+        (65_500 // 320 - 15) * 320
+    )  # one message was sent
+
+
+def test_a_status_sets_the_clock_right() -> None:
+    flow = _filled()
+    out = flow.due(0.6)
+    assert out[-1] == GetStatus()  # the first mark should have come after 0.2 s
+    sent = flow.remote_bytes(0.6) + flow.played_bytes(0.6)
+    flow.receive(_status(round(sent / 320) - 3), 0.61)
+    assert flow.played_bytes(0.61) == 3 * 320
+    assert flow.played_bytes(0.65) == pytest.approx(5 * 320)
+
+
+@pytest.mark.parametrize("queue_length", [0, 150])
+def test_a_status_asked_for_before_an_interruption_is_not_taken_for_the_new_queue(
+    queue_length: int,
+) -> None:
     flow = _filled()
     flow.ask_status()
     assert flow.due(0.1)[-1] == GetStatus()
     flow.interrupt(0.2)
     flow.push(bytes(320 * 40))
     flow.due(0.2)
-    flow.receive(_status(150), 0.25)  # of the old queue
+    flow.receive(_status(queue_length), 0.25)  # of the old queue
     assert flow.remote_bytes(0.3) == pytest.approx((40 - 5) * 320)
 
 
@@ -672,6 +713,26 @@ def test_what_was_heard_is_never_beyond_what_was_sent() -> None:
     flow.interrupt(10.0)  # nothing of it was sent
     assert flow.heard_until() == 320 * 3
     assert flow.pushed_bytes == 320 * 3 + 200
+
+
+def test_a_tail_is_no_longer_than_it_is() -> None:
+    flow = FlowController(frame_bytes=320, frame_ms=20)
+    flow.push(bytes(100))
+    flow.end_utterance()
+    flow.due(0.0)
+    assert flow.played_bytes(0.01) == 100
+    assert (flow.played_bytes(1.0), flow.remote_bytes(1.0), flow.confirmed_bytes) == (100, 0, 0)
+    flow.receive(MediaBufferingCompleted("fc-1"), 1.0)
+    assert flow.confirmed_bytes == 100
+
+
+def test_a_queue_longer_than_what_was_sent_is_not_reckoned_with() -> None:
+    flow = _filled()
+    flow.receive(MediaMarkProcessed("fc-1"), 0.2)
+    flow.ask_status()
+    flow.due(0.2)
+    flow.receive(_status(700), 0.2)  # somebody else's audio
+    assert flow.played_bytes(0.2) == MARK_FRAMES * 320
 
 
 def test_a_tail_counts_with_its_own_length() -> None:
