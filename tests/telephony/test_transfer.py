@@ -162,6 +162,8 @@ async def test_blind_the_caller_hears_music_then_the_target_and_the_agent_is_gon
         (congested(), "unreachable"),
         (unreachable(), "unreachable"),
         (DialOutcome(cause=38), "failed"),
+        (DialOutcome(cause=17, tells_cause=False), "busy"),
+        (DialOutcome(cause=19, tells_cause=False), "no_answer"),
     ],
 )
 async def test_a_target_that_does_not_answer_leaves_the_caller_with_the_agent(

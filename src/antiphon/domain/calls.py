@@ -99,11 +99,24 @@ _BY_CAUSE = {
     44: DialFailure.UNREACHABLE,  # channel not available
 }
 
+# Not known, normal clearing, normal unspecified: with these a Local channel may be destroyed
+# whatever its end was, and the `dialstatus` of ARI's `Dial` event is all there is.
+_SAYS_NOTHING = (0, 16, 31)
+_BY_STATUS = {
+    "BUSY": DialFailure.BUSY,
+    "NOANSWER": DialFailure.NO_ANSWER,
+    "CONGESTION": DialFailure.UNREACHABLE,
+    "CHANUNAVAIL": DialFailure.UNREACHABLE,
+}
 
-def dial_failure(cause: int) -> DialFailure:
-    """The reason that stands for a hang-up cause before answer.
+
+def dial_failure(cause: int, status: str = "") -> DialFailure:
+    """The reason that stands for a hang-up before answer.
 
     Args:
         cause: Q.850 cause of `ChannelDestroyed`; 0 where it is not known.
+        status: The last `dialstatus` of a `Dial` event about the channel.
     """
+    if cause in _SAYS_NOTHING:
+        return _BY_STATUS.get(status, DialFailure.FAILED)
     return _BY_CAUSE.get(cause, DialFailure.FAILED)

@@ -145,7 +145,7 @@ class CallFlows:
     def reason_of(self, call: Call) -> str:
         """Why a call is over whose caller is gone."""
         if call.direction is CallDirection.OUTBOUND and not call.caller.has_entered:
-            return dial_failure(call.caller.cause).value
+            return dial_failure(call.caller.cause, call.caller.dial_status).value
         return CALLER_HUNG_UP
 
     async def give_back(self, call: Call, reason: str) -> None:

@@ -38,6 +38,8 @@ class Leg:
         self.is_gone = False
         self.cause = 0
         """Q.850 cause once it is gone; 0 where it is not known."""
+        self.dial_status = ""
+        """The last `dialstatus` that was told of it."""
         self._changed = asyncio.Event()
         self._watchers: list[Watcher] = []
 
@@ -109,6 +111,8 @@ class Legs:
         self._state(leg, event.channel)
         if event.type == "StasisStart":
             leg.change(LegChange.ENTERED)
+        elif event.type == "Dial":
+            leg.dial_status = event.dial_status or leg.dial_status
         elif event.type == "ChannelDtmfReceived":
             leg.change(LegChange.KEY, event.digit)
         elif event.type in ("ChannelDestroyed", "StasisEnd"):
@@ -116,7 +120,8 @@ class Legs:
             leg.cause = event.cause
             self._gone(leg)
 
-    def _state(self, leg: Leg, channel: Channel) -> None:
+    @staticmethod
+    def _state(leg: Leg, channel: Channel) -> None:
         if channel.state == RINGING:
             leg.change(LegChange.RINGING)
         elif channel.is_up:

@@ -127,6 +127,11 @@ class AriEvent:
         return cause if isinstance(cause, int) else 0
 
     @property
+    def dial_status(self) -> str:
+        """State of dialling in a `Dial`: `RINGING`, `ANSWER`, `BUSY`, …; empty at its beginning."""
+        return _text(self.data.get("dialstatus"))
+
+    @property
     def digit(self) -> str:
         """The key of a `ChannelDtmfReceived`."""
         return _text(self.data.get("digit"))

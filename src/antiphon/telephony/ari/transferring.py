@@ -130,10 +130,10 @@ class Transferring:
             if leg is self._call.agent_leg:
                 return Signal.AGENT_LEFT, ""
         if leg is self._target:
-            if change is LegChange.GONE:  # one that had answered hung up on us
-                answered = leg.has_entered
-                reason = DialFailure.REJECTED if answered else dial_failure(leg.cause)
-                return Signal.FAILED, reason.value
+            if change is LegChange.GONE:
+                if leg.has_entered:  # it had answered: it hung up on us
+                    return Signal.FAILED, DialFailure.REJECTED.value
+                return Signal.FAILED, dial_failure(leg.cause, leg.dial_status).value
             if change is LegChange.ENTERED:
                 return Signal.ANSWERED, ""
             if change is LegChange.KEY:

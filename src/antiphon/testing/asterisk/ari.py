@@ -94,6 +94,8 @@ class DialOutcome:
     """Q.850 cause with which it fails; 0: it answers."""
     after_ms: float = 0
     rings: bool = True
+    tells_cause: bool = True
+    """False: as a Local channel, whose end is told with cause 16 whatever it was."""
     exists: bool = True
     """False: Asterisk cannot even make a channel (an endpoint it does not know)."""
 
@@ -533,7 +535,7 @@ class SimulatedAri:
         if outcome.cause:
             status = _DIAL_STATUS.get(outcome.cause, "CHANUNAVAIL")
             self._emit("Dial", channel, dialstatus=status)
-            self._destroy(channel, outcome.cause)
+            self._destroy(channel, outcome.cause if outcome.tells_cause else NORMAL)
             return
         self._state(channel, "Up", "ANSWER")
         if not channel.in_stasis:
