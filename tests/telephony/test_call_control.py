@@ -92,12 +92,13 @@ async def test_when_the_agents_leg_ends_the_caller_goes_on_in_the_dialplan():
 async def test_an_outbound_call_rings_is_answered_and_meets_the_agent():
     async with exchange() as at:
         at.asterisk.script(SALES, answers(after_ms=40))
-        call = at.control.originate("201", agent="shop", variables={"order": "7 b"})
+        call = at.control.originate("201", agent="shop", variables={"order": "7 b", "call_id": "x"})
         assert call.state is CallState.DIALLING
         await at.reached(call, CallState.RINGING)
         await at.reached(call, CallState.TALKING)
         assert at.asterisk.hears(call.caller.id) == "agent"
         assert "order=7%20b" in at.asterisk.find("WebSocket/").endpoint
+        assert f"call_id={call.id}," in at.asterisk.find("WebSocket/").endpoint
         at.asterisk.hang_up(at.asterisk.find("WebSocket/").id)
         at.control.bind("s1", call.agent_leg.id if call.agent_leg else "")
         await at.over(call)

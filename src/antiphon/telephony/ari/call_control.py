@@ -189,8 +189,8 @@ class AriCallControl:
         leg = self._legs.track(self._flows.name(call.id, "agent"))
         call.agent_leg = leg
         self._follow(call, leg)
-        parameters = {"call_id": call.id, "uniqueid": call.caller.id} | call.variables
-        parameters["agent"] = call.agent
+        ours = {"call_id": call.id, "uniqueid": call.caller.id, "agent": call.agent}
+        parameters = ours | call.variables | ours  # ours first, and not to be replaced
         try:
             endpoint = agent_endpoint(
                 self.config.websocket_connection, self.config.websocket_options, parameters
