@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import uvicorn
@@ -18,11 +19,11 @@ from antiphon.clock import SystemClock
 from antiphon.domain.audio import AudioFormat
 from antiphon.protocols.framing import Disconnect, Message, Ping
 from antiphon.protocols.pcm import PcmCodec
-from antiphon.transports.session_transport import Peer
+from antiphon.transports.participant import Departure
+from antiphon.transports.session_transport import SessionTransport
 from antiphon.transports.websocket import (
     ERROR_REPLIES_PER_SEC,
     MAX_AHEAD_SECS,
-    Departure,
     WebsocketPeer,
 )
 from support.live_server import serving
@@ -30,29 +31,26 @@ from support.live_server import serving
 RATE = 16_000
 
 
-class Listening:
+class Listening(SessionTransport):
     """Stands where a session's transport is: keeps what it hears."""
 
-    input_sample_rate = RATE
-    output_sample_rate = RATE
-
     def __init__(self) -> None:
+        super().__init__(
+            input_sample_rate=RATE,
+            output_sample_rate=RATE,
+            frame_ms=20,
+            lead_ms=60,
+            clock=SystemClock(),
+        )
         self.heard = bytearray()
-        self.peers: list[Peer] = []
         self.more = asyncio.Event()
 
-    def input(self) -> "Listening":
+    def input(self) -> Any:
         return self
 
     async def receive(self, pcm: bytes) -> None:
         self.heard += pcm
         self.more.set()
-
-    def attach(self, peer: Peer) -> None:
-        self.peers.append(peer)
-
-    def detach(self, peer: Peer) -> None:
-        self.peers.remove(peer)
 
     async def heard_all(self, size: int) -> bytes:
         async with asyncio.timeout(10):
@@ -99,7 +97,7 @@ async def _connected(
             clock=SystemClock(),
             outbox_bytes=outbox_bytes,
         )
-        peer.join(session)  # type: ignore[arg-type]
+        peer.join(session)
         met.set_result(peer)
         left.set_result(await peer.run(on_message))
 

@@ -45,7 +45,7 @@ from antiphon.pipeline.observer import SessionObserver
 from antiphon.pipeline.tools import register_tools, tools_schema
 from antiphon.pipeline.turns import turn_strategies, vad_params
 from antiphon.tools.base import Tool, ToolContext
-from antiphon.transports.session_transport import SessionTransport
+from antiphon.transports.participant import CallOutput, CallTransport
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class CallPipeline:
         agent: AgentDefinition,
         prompt: str,
         services: CallServices,
-        transport: SessionTransport,
+        transport: CallTransport,
         tools: Sequence[Tool],
         tool_context: ToolContext,
         event_log: EventLog,
@@ -108,7 +108,7 @@ class CallPipeline:
             "on_assistant_turn_stopped", self._on_assistant_turn_stopped
         )
         vad = VADProcessor(vad_analyzer=SharedSileroVADAnalyzer(params=vad_params(agent.turns)))
-        transport.output().on_spoken = self.observer.on_spoken
+        cast("CallOutput", transport.output()).on_spoken = self.observer.on_spoken
         self.worker = PipelineWorker(
             Pipeline(
                 [

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.clock import Clock
 from antiphon.domain.ids import new_session_id
+from antiphon.domain.prompt_variables import fill
 from antiphon.domain.session import EndReason, SessionState
 from antiphon.errors import LimitExceeded, NotFound, Unavailable
 from antiphon.event_log import EventLog
@@ -18,6 +20,7 @@ from antiphon.sessions.rooms import Rooms
 from antiphon.sessions.runtime import AgentRuntime
 from antiphon.sessions.session import Session, SessionPlan
 from antiphon.settings import Settings
+from antiphon.transports.participant import CallTransport
 
 log = logging.getLogger(__name__)
 
@@ -114,17 +117,29 @@ class SessionManager:
         session.room = room
         self._by_room[room] = session
 
-    def runtime(self, name: str | None) -> AgentRuntime:
-        """An agent by name; the default one for None.
+    def runtime(self, name: str | None, language: str | None = None) -> AgentRuntime:
+        """An agent by name; else the first that speaks the language; else the default one.
 
         Raises:
-            NotFound: there is no such agent.
+            NotFound: there is no such agent, or none speaks the language.
         """
+        if name is None and language is not None:
+            return self._speaking(language)
         runtime = self.runtimes.get(name or self.default_agent)
         if runtime is None:
             known = ", ".join(sorted(self.runtimes))
             raise NotFound(f"no agent {name!r}; known: {known}", field="agent", code="no_agent")
         return runtime
+
+    def _speaking(self, language: str) -> AgentRuntime:
+        wanted = language.partition("-")[0].lower()
+        for runtime in (self.runtimes[self.default_agent], *self.runtimes.values()):
+            if runtime.definition.language.partition("-")[0] == wanted:
+                return runtime
+        spoken = ", ".join(sorted({one.definition.language for one in self.runtimes.values()}))
+        raise NotFound(
+            f"no agent speaks {language!r}; known: {spoken}", field="language", code="no_agent"
+        )
 
     # Starting.
 
@@ -156,14 +171,27 @@ class SessionManager:
         else:
             self._by_address.admit(caller.address, now)
 
-    def start(self, runtime: AgentRuntime, plan: SessionPlan) -> Session:
-        """Start a session; the caller has been admitted."""
+    def start(
+        self, runtime: AgentRuntime, plan: SessionPlan, *, transport: CallTransport | None = None
+    ) -> Session:
+        """Start a session; the caller has been admitted.
+
+        Args:
+            runtime: The agent.
+            plan: What it is to be.
+            transport: A transport of the connection's own; None for one that can be shared.
+        """
         now_ms = epoch_ms(self._clock.utc_now())
         session_id = new_session_id(now_ms, secrets.token_bytes(10))
         event_log = EventLog(session_id, self._clock)
         self._writer.attach(event_log)
         session = Session(
-            session_id, runtime=runtime, plan=plan, event_log=event_log, clock=self._clock
+            session_id,
+            runtime=runtime,
+            plan=plan,
+            event_log=event_log,
+            clock=self._clock,
+            transport=transport,
         )
         self._sessions[session_id] = session
         self._by_room[session.room] = session
@@ -183,20 +211,35 @@ class SessionManager:
         prompt: str | None,
         source_sample_rate: int,
         output_sample_rate: int,
+        variables: Mapping[str, str] | None = None,
+        resumable: bool = True,
     ) -> SessionPlan:
-        """A plan by the settings, the agent's limits and the room's prompt."""
+        """A plan by the settings, the agent's limits and the room's prompt.
+
+        Args:
+            runtime: The agent.
+            transport: Name of the transport.
+            room: Name of the room; empty for one of its own.
+            prompt: System prompt in place of the room's or the agent's, taken as it is.
+            source_sample_rate: Rate of the caller's audio on the wire, Hz.
+            output_sample_rate: Rate of the agent's audio on the wire, Hz.
+            variables: Fill the `{{placeholders}}` of the prompt and the greeting.
+            resumable: Whether a lost connection may come back.
+        """
         settings, limits = self.settings, runtime.definition.limits
         made = self.rooms.find(room) if room else None
+        written = (made.system_prompt if made else "") or runtime.definition.prompt
         return SessionPlan(
             transport=transport,
             room=room,
-            prompt=prompt or (made.system_prompt if made else "") or runtime.definition.prompt,
+            prompt=prompt or fill(written, variables or {}),
+            greeting=fill(runtime.definition.greeting, variables or {}),
             source_sample_rate=source_sample_rate,
             output_sample_rate=output_sample_rate,
             lead_ms=settings.output_lead_ms,
             max_secs=limits.max_session_secs or settings.max_session_secs,
             idle_secs=limits.idle_secs or settings.idle_timeout_secs,
-            park_secs=settings.park_timeout_secs,
+            park_secs=settings.park_timeout_secs if resumable else 0,
         )
 
     async def _run(self, session: Session) -> None:

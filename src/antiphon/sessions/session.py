@@ -16,8 +16,8 @@ from antiphon.pipeline.build import CallPipeline
 from antiphon.sessions.hints import apply_hints
 from antiphon.sessions.runtime import AgentRuntime
 from antiphon.tools.base import ToolContext
+from antiphon.transports.participant import CallTransport, Departure, Participant
 from antiphon.transports.session_transport import SessionTransport
-from antiphon.transports.websocket import Departure, WebsocketPeer
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class SessionPlan:
     transport: str
     room: str
     prompt: str
+    greeting: str
+    """Said first; empty: the caller speaks first."""
     source_sample_rate: int
     """Hz, of the caller's audio on the wire."""
     output_sample_rate: int
@@ -71,6 +73,7 @@ class Session:
         plan: What it is to be.
         event_log: Its log, already attached to the record store.
         clock: Source of time.
+        transport: What the pipeline stands on; None for one that participants share.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Session:
         plan: SessionPlan,
         event_log: EventLog,
         clock: Clock,
+        transport: CallTransport | None = None,
     ):
         self.id = session_id
         self.plan = plan
@@ -95,12 +99,12 @@ class Session:
         self._started = self._last_life = clock.monotonic()
         self._parked_at = 0.0
         self._agent_speaking = False
-        self._peers: dict[str, WebsocketPeer] = {}
+        self._peers: dict[str, Participant] = {}
         self._end: tuple[EndReason, str] | None = None
         self._hang_up_after_speech = False
         self._hang_up_deadline = 0.0
         self._helpers: set[asyncio.Task[None]] = set()
-        self.transport = SessionTransport(
+        self.transport: CallTransport = transport or SessionTransport(
             input_sample_rate=INPUT_SAMPLE_RATE,
             output_sample_rate=plan.output_sample_rate,
             frame_ms=plan.frame_ms,
@@ -116,8 +120,8 @@ class Session:
                 room=self.room,
                 language=agent.language,
                 services=runtime.service_names,
-                input_sample_rate=INPUT_SAMPLE_RATE,
-                output_sample_rate=plan.output_sample_rate,
+                input_sample_rate=self.transport.input_sample_rate,
+                output_sample_rate=self.transport.output_sample_rate,
                 antiphon_version=__version__,
             )
         )
@@ -168,8 +172,8 @@ class Session:
     async def run(self) -> None:
         """Run the pipeline to its end, then close everything. Cancelling ends the session."""
         try:
-            if self.runtime.definition.greeting:
-                await self.pipeline.say(self.runtime.definition.greeting)
+            if self.plan.greeting:
+                await self.pipeline.say(self.plan.greeting)
             await self.pipeline.run()
         except asyncio.CancelledError:
             self._end = self._end or (EndReason.SHUTDOWN, "")
@@ -262,14 +266,15 @@ class Session:
 
     # Its participants.
 
-    async def join(self, peer: WebsocketPeer) -> None:
+    async def join(self, peer: Participant) -> None:
         """Take a participant in; one that is already here is replaced.
 
         Raises:
-            Conflict: the session has ended.
+            Conflict: the session has ended, or its transport cannot be shared.
         """
         if self._end is not None:
             raise Conflict("the session has ended; connect again for a new one", code="ended")
+        peer.join(self.transport)
         for old in tuple(self._peers.values()):
             self._remove(old, Departure("replaced"))
             old.close(1000, "replaced by a newer connection", departure="replaced")
@@ -282,7 +287,6 @@ class Session:
                 sample_rate=peer.wire.sample_rate,
             )
         )
-        peer.join(self.transport)
         self.log.add_sink(peer.tell)
         if self.state is SessionState.PARKED:
             self.state = transition(self.state, Signal.REJOINED)
@@ -293,12 +297,12 @@ class Session:
         elif self.state is SessionState.CONNECTING:
             self.state = transition(self.state, Signal.READY)
 
-    async def hand_over(self, peer: WebsocketPeer) -> None:
+    async def hand_over(self, peer: Participant) -> None:
         """The participant belongs to another session: let go of it and end."""
         self._remove(peer, Departure("moved"))
         await self.end(EndReason.REPLACED)
 
-    async def leave(self, peer: WebsocketPeer, departure: Departure) -> None:
+    async def leave(self, peer: Participant, departure: Departure) -> None:
         """A participant's connection ended: end the session, or park it for a rejoin."""
         if not self._remove(peer, departure):
             return
@@ -316,7 +320,7 @@ class Session:
             self.log.append(facts.SessionParked(wait_ms=round(self.plan.park_secs * 1000)))
             await self.pipeline.interrupt()
 
-    def _remove(self, peer: WebsocketPeer, departure: Departure) -> bool:
+    def _remove(self, peer: Participant, departure: Departure) -> bool:
         if self._peers.pop(peer.participant, None) is None:
             return False
         peer.leave()

@@ -8,7 +8,6 @@ disconnected. Reading is held back when a peer sends audio much faster than real
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketState
@@ -16,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
 from antiphon.domain.events import Event
-from antiphon.errors import AntiphonError
+from antiphon.errors import AntiphonError, Conflict
 from antiphon.protocols.framing import (
     AudioIn,
     Disconnect,
@@ -27,6 +26,7 @@ from antiphon.protocols.framing import (
     epoch_ms,
 )
 from antiphon.transports.outbox import Outbox, OutboxFull
+from antiphon.transports.participant import CallTransport, Departure
 from antiphon.transports.resampling import Resampler
 from antiphon.transports.session_transport import SessionTransport
 
@@ -65,16 +65,6 @@ class Codec(Protocol):
 
     def error(self, error: AntiphonError, now_ms: int) -> str:
         """An error message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """How a connection ended."""
-
-    reason: str
-    """`disconnect` (the peer said goodbye), `closed` (orderly close), `lost`, `slow_reader`, or the
-    reason the server closed it with."""
-    close_code: int | None = None
 
 
 MessageHandler = Callable[["WebsocketPeer", Message], Awaitable[None]]
@@ -133,9 +123,18 @@ class WebsocketPeer:
 
     # The session's side: none of these blocks.
 
-    def join(self, session: SessionTransport) -> None:
-        """Attach to a session's transport: hear it and be heard."""
-        self._session = session
+    def join(self, transport: CallTransport) -> None:
+        """Attach to a session's transport: hear it and be heard.
+
+        Raises:
+            Conflict: the session's transport belongs to another connection alone.
+        """
+        if not isinstance(transport, SessionTransport):
+            raise Conflict(
+                "this session belongs to a telephone line, which nobody else can join",
+                code="cannot_share",
+            )
+        self._session = session = transport
         self._to_wire = Resampler.between(session.output_sample_rate, self.wire.sample_rate)
         self._from_wire = None
         session.attach(self)

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -14,6 +15,7 @@ from antiphon.errors import AntiphonError
 from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping, epoch_ms
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.session import Session
+from antiphon.transports.participant import CallTransport
 from antiphon.transports.websocket import Codec, WebsocketPeer
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,10 @@ class Call(ABC):
         prompt: str | None,
         input_rate: int,
         output_rate: int,
+        language: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        resumable: bool = True,
+        own_transport: CallTransport | None = None,
     ) -> Session:
         """The session of the room, or a new one.
 
@@ -91,6 +97,10 @@ class Call(ABC):
             prompt: System prompt in place of the room's or the agent's.
             input_rate: Rate of the caller's audio on the wire, Hz.
             output_rate: Rate of the agent's audio on the wire, Hz.
+            language: Chooses the agent where none is named.
+            variables: Fill the `{{placeholders}}` of the prompt and the greeting.
+            resumable: Whether a lost connection may come back.
+            own_transport: The connection's own transport; None for one that can be shared.
 
         Raises:
             AntiphonError: a limit, or an agent that does not exist.
@@ -98,7 +108,7 @@ class Call(ABC):
         manager = self.server.manager
         session = manager.find_room(room)
         if session is None:
-            runtime = manager.runtime(agent)
+            runtime = manager.runtime(agent, language)
             manager.admit(caller)
             session = manager.start(
                 runtime,
@@ -109,7 +119,10 @@ class Call(ABC):
                     prompt=prompt,
                     source_sample_rate=input_rate,
                     output_sample_rate=output_rate,
+                    variables=variables,
+                    resumable=resumable,
                 ),
+                transport=own_transport,
             )
         self.session = session
         return session
