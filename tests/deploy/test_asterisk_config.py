@@ -303,3 +303,24 @@ def test_the_environment_of_antiphon_is_known_and_stays_on_loopback() -> None:
     known = {f"ANTIPHON_{name.upper()}" for name in Settings.model_fields}
     assert set(environment) <= known
     assert ip_address(environment["ANTIPHON_HOST"]).is_loopback
+
+
+def test_call_control_fits_the_files_of_asterisk() -> None:
+    given = {
+        name.removeprefix("ANTIPHON_").lower(): value
+        for name, value in COMPOSE["services"]["antiphon"]["environment"].items()
+    }
+    settings = Settings(**given)
+    user = config.one(config.load(ETC / "ari.conf"), settings.ari_username)
+    assert settings.ari_password is not None
+    assert user.get("password") == settings.ari_password.get_secret_value()
+    http = config.one(config.load(ETC / "http.conf"), "general")
+    url = urlsplit(settings.ari_url)
+    assert (url.hostname, str(url.port)) == (http.get("bindaddr"), http.get("bindport"))
+    applications = {config.arguments(s.arguments)[0] for s in STEPS if s.application == "Stasis"}
+    assert applications == {settings.ari_app}
+    assert settings.ari_websocket_connection in CONNECTIONS
+    assert config.websocket_options(settings.ari_websocket_options)
+    people = {step.extension for step in STEPS if step.context == "people"}
+    assert settings.ari_endpoint == "Local/{to}@people"
+    assert set(settings.transfer_targets.values()) <= people

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.protocols.asterisk_formats import FORMATS, media_format
+from antiphon.transports.asterisk.params import AsteriskWebsocketParams
 from support import asterisk_config as config
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +88,14 @@ def test_the_example_of_the_library_page_is_the_file() -> None:
     }
     assert {"on_media_start", "on_client_disconnected"} <= handled
     assert [name for name in handled if f"`{name}`" not in PAGES["asterisk-library"]] == []
+
+
+def test_every_parameter_of_the_library_page_exists() -> None:
+    section = PAGES["asterisk-library"].split("## Parameters")[1].split("\n## ")[0]
+    names = set(re.findall(r"`(\w+)`(?=[,` ].*\|)", "\n".join(_first_cells(section))))
+    assert len(names) > 8
+    assert names <= set(AsteriskWebsocketParams.model_fields)
+
+
+def _first_cells(section: str) -> list[str]:
+    return [f"{line.split('|')[1]}|" for line in section.splitlines() if line.startswith("| `")]
