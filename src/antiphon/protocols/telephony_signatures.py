@@ -19,8 +19,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from antiphon.errors import Forbidden
-from antiphon.protocols import ed25519
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -58,7 +60,7 @@ def _with_and_without_port(url: str) -> Iterable[str]:
 
     It has also been seen to sign a stream's URL with a slash at its end.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
@@ -68,6 +70,13 @@ def _with_and_without_port(url: str) -> Iterable[str]:
         yield candidate
         if parts.scheme in ("ws", "wss") and not parts.query and not candidate.endswith("/"):
             yield candidate + "/"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # a Host header can be anything; no provider signed such a URL
+        return SplitResult("", "", "", "", "")
 
 
 def _port(parts: SplitResult) -> int:
@@ -96,7 +105,7 @@ def check_plivo(
     Raises:
         Forbidden: a header is missing or does not match.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     fields = list(form)
     query = _sorted_pairs(parse_qsl(parts.query, keep_blank_values=True), "=", "&")
     message = f"{parts.scheme}://{parts.netloc}{parts.path}"
@@ -144,9 +153,19 @@ def check_telnyx(
             field="telnyx-timestamp",
             code="bad_signature",
         )
-    message = timestamp.encode() + b"|" + body
-    if not ed25519.verify(_base64(public_key), message, _base64(signature)):
-        raise _refused("telnyx-signature-ed25519", signature, "")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_base64(public_key))
+    except ValueError:
+        raise Forbidden(
+            "ANTIPHON_TELNYX_PUBLIC_KEY is no Ed25519 key: set the base64 text of 44 characters "
+            "from Mission Control",
+            field="telnyx_public_key",
+            code="bad_signature",
+        ) from None
+    try:
+        key.verify(_base64(signature), timestamp.encode() + b"|" + body)
+    except InvalidSignature:
+        raise _refused("telnyx-signature-ed25519", signature, "") from None
 
 
 def _base64(text: str) -> bytes:
@@ -168,6 +187,6 @@ def _refused(header: str, value: str, url: str) -> Forbidden:
             code="bad_signature",
         )
     # The usual cause is a proxy, so the URL that was checked is worth saying.
-    shown = urlsplit(url)._replace(query="").geturl() if url else ""
+    shown = _split(url)._replace(query="").geturl() if url else ""
     hint = f" for {shown}; if the public URL is another, set ANTIPHON_PUBLIC_URL" if shown else ""
     return Forbidden(f"{header} does not match{hint}", field=header, code="bad_signature")

@@ -47,9 +47,9 @@ from antiphon.protocols.telephony import (
     StreamStart,
     TelephonyCodec,
 )
+from antiphon.transports.participant import Departure
 from antiphon.transports.websocket import (
     CLOSE_NORMAL,
-    Departure,
     MessageHandler,
     WebsocketPeer,
 )
@@ -58,6 +58,9 @@ log = logging.getLogger(__name__)
 
 HANG_UP_SECS = 5.0
 """Longest wait for a provider's REST to hang up."""
+
+REPLACED = "replaced"
+"""How a session lets go of a connection when the same call opens another: it is to go on."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -228,7 +231,8 @@ class TelephonyPeer(WebsocketPeer):
                 text = await self._encoded(message)
                 if text:
                     await self._socket.send_text(str(text))
-            await self.hang_up()
+            if self._departure is None or self._departure.reason != REPLACED:
+                await self.hang_up()
             code, reason = self._close or (CLOSE_NORMAL, "")
             if self._socket.application_state is WebSocketState.CONNECTED:
                 await self._socket.close(code, reason[:120])

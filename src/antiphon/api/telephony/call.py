@@ -5,7 +5,6 @@ import base64
 import binascii
 import logging
 import secrets
-from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,12 +12,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from antiphon.api.auth import websocket_caller
 from antiphon.api.calls.call import CLOSE_REASON_BYTES, Call
 from antiphon.api.telephony.options import requested_url, telephony_options
-from antiphon.domain.prompt_variables import fill
-from antiphon.errors import AntiphonError, ClientError, Forbidden, NotFound
+from antiphon.errors import AntiphonError, ClientError, Forbidden
 from antiphon.protocols.framing import Invalid
 from antiphon.protocols.telephony import Provider, StreamOpening, StreamStart, TelephonyCodec
 from antiphon.protocols.telephony_signatures import check_plivo, check_twilio
-from antiphon.sessions.manager import Caller, SessionManager
+from antiphon.sessions.manager import Caller
 from antiphon.transports.telephony import TelephonyPeer, make_serializer
 
 log = logging.getLogger(__name__)
@@ -69,21 +67,17 @@ class TelephonyCall(Call):
         """Enter the room that was asked for, or one of the call's own, and talk."""
         start = self.start
         assert start is not None
-        manager = self.server.manager
-        room = start.room or start.call_id
-        is_new = manager.find_room(room) is None
-        agent = choose_agent(manager, start.agent, start.language)
         session = self.enter(
             caller,
-            agent=agent,
-            room=room,
-            prompt=filled_prompt(manager, agent, room, start),
+            agent=start.agent,
+            language=start.language,
+            room=start.room or start.call_id,
+            prompt=None,
+            variables=prompt_variables(start),
             input_rate=start.sample_rate,
             output_rate=start.sample_rate,
+            resumable=False,  # no provider opens a lost stream again
         )
-        if is_new:
-            # No provider opens a stream again that was lost.
-            session.plan = replace(session.plan, park_secs=0)
         peer = TelephonyPeer(
             participant=secrets.token_hex(4),
             socket=self.websocket,
@@ -94,7 +88,7 @@ class TelephonyCall(Call):
         await session.join(peer)
         departure = await peer.run(self.on_message)
         await self.joined.leave(peer, departure)
-        if departure.reason == "lost":
+        if departure.reason in ("lost", "slow_reader"):
             # The call itself may still be up, with nobody to speak to the caller.
             await peer.hang_up()
 
@@ -169,38 +163,14 @@ def _basic_password(authorization: str) -> str | None:
     return password or None
 
 
-def choose_agent(manager: SessionManager, agent: str | None, language: str | None) -> str | None:
-    """The agent's name: by its own, else the first that speaks the language; None for the default.
-
-    Raises:
-        NotFound: there is no such agent, or none speaks the language.
-    """
-    if agent is not None or language is None:
-        return manager.runtime(agent).definition.name
-    wanted = language.partition("-")[0].lower()
-    for runtime in (manager.runtime(None), *manager.runtimes.values()):
-        if runtime.definition.language.partition("-")[0] == wanted:
-            return runtime.definition.name
-    spoken = ", ".join(sorted({one.definition.language for one in manager.runtimes.values()}))
-    raise NotFound(
-        f"no agent speaks {language!r}; known: {spoken}", field="language", code="no_agent"
-    )
-
-
-def filled_prompt(
-    manager: SessionManager, agent: str | None, room: str, start: StreamStart
-) -> str | None:
-    """The prompt with the call's variables in its placeholders; None when it has none."""
-    made = manager.rooms.find(room)
-    prompt = (made.system_prompt if made else "") or manager.runtime(agent).definition.prompt
-    variables = {
+def prompt_variables(start: StreamStart) -> dict[str, str]:
+    """What the call fills the placeholders of prompt and greeting with."""
+    return {
         **start.variables,
         "from_number": start.from_number,
         "to_number": start.to_number,
         "call_id": start.call_id,
     }
-    filled = fill(prompt, variables)
-    return filled if filled != prompt else None
 
 
 @router.websocket("/ws")

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 from antiphon.api.auth import require_key
 from antiphon.api.deps import ServerDep
 from antiphon.api.models import NOT_FOUND, UNAUTHORIZED, ErrorReply
-from antiphon.api.telephony.call import choose_agent
 from antiphon.api.telephony.options import (
     TelephonyOptions,
     requested_url,
@@ -112,7 +111,7 @@ async def _answer(
         for name, value in _query(request)
         if name[:1].islower() and name not in _NOT_OURS
     }
-    choose_agent(server.manager, given.get("agent"), given.get("language"))
+    server.manager.runtime(given.get("agent"), given.get("language"))  # is there one?
     if provider is not Provider.EXOTEL:  # whose stream tells the numbers itself
         caller = caller_of(dict(_query(request) + fields))
         given.setdefault("from_number", caller.from_number)
