@@ -15,6 +15,7 @@ from antiphon.api import (
     agents,
     auth,
     browser,
+    call_control,
     calls,
     dashboard,
     errors,
@@ -23,20 +24,30 @@ from antiphon.api import (
     rooms,
     services,
     sessions,
+    telephony,
 )
+from antiphon.api.telephony.options import TelephonyOptions
 from antiphon.clock import Clock, SystemClock
 from antiphon.domain.session import EndReason
 from antiphon.errors import ConfigurationError
 from antiphon.records.store import RecordStore
 from antiphon.records.writer import EventWriter
+from antiphon.sessions.call_tools import Exchange
 from antiphon.sessions.manager import SessionManager
 from antiphon.sessions.runtime import AgentRuntime
+from antiphon.sessions.session import Session
+from antiphon.sessions.voice import SessionVoice
 from antiphon.settings import Settings, provider_secrets
+from antiphon.telephony.ari import AriCallControl, AriClient, CallControlConfig
+from antiphon.telephony.ari.numbers import DialPlan
+from antiphon.transports.telephony import TelephonyCredentials
 
 log = logging.getLogger(__name__)
 
 ROUTERS = (
     calls.router,
+    telephony.router,
+    call_control.router,
     auth.router,
     sessions.router,
     agents.router,
@@ -66,6 +77,8 @@ class Server:
         self.settings = settings
         self.clock = clock
         self.version = __version__
+        self.call_control: AriCallControl | None = None
+        """The telephone exchange; None when no ARI is configured."""
         self._open = AsyncExitStack()
 
     async def open(self) -> None:
@@ -93,6 +106,8 @@ class Server:
         await self.writer.start()
         self._open.push_async_callback(self.writer.close)
         self.authenticator = auth.Authenticator(settings, self.store, self.clock)
+        if settings.ari_url:
+            self.call_control = _call_control(settings, SessionVoice(self._session), self.clock)
         runtimes, default = await self._open_agents()
         self.manager = SessionManager(
             settings=settings,
@@ -103,6 +118,13 @@ class Server:
         )
         self.manager.open()
         self._open.push_async_callback(self.manager.close)
+        if self.call_control is not None:
+            self.call_control.open()
+            self._open.push_async_callback(self.call_control.close)
+
+    def _session(self, session_id: str) -> Session | None:
+        """A live session."""
+        return next((one for one in self.manager.live if one.id == session_id), None)
 
     async def _open_agents(self) -> tuple[dict[str, AgentRuntime], str]:
         """The default agent must work; others that cannot are left out with a warning."""
@@ -119,6 +141,9 @@ class Server:
         return runtimes, default.name
 
     async def _open_agent(self, agent: LoadedAgent) -> AgentRuntime:
+        exchange = None
+        if self.call_control is not None:
+            exchange = Exchange(self.call_control, self.settings.transfer_targets)
         runtime = await AgentRuntime.open(
             agent,
             data_dir=self.settings.data_dir,
@@ -126,6 +151,7 @@ class Server:
             defaults=_defaults(self.settings),
             warm_decoders=self.settings.warm_decoders,
             clock=self.clock,
+            exchange=exchange,
         )
         self._open.push_async_callback(runtime.close)
         return runtime
@@ -149,6 +175,38 @@ class Server:
     def describe_services(self) -> dict[str, str]:
         """Kind to name of the default agent's services."""
         return self.manager.runtime(None).service_names
+
+
+def _call_control(settings: Settings, voice: SessionVoice, clock: Clock) -> AriCallControl:
+    password = settings.ari_password.get_secret_value() if settings.ari_password else ""
+    client = AriClient(
+        settings.ari_url, settings.ari_username, password, settings.ari_app, clock=clock
+    )
+    config = CallControlConfig(
+        dial_plan=DialPlan(settings.ari_endpoint, settings.transfer_targets),
+        websocket_connection=settings.ari_websocket_connection,
+        websocket_options=settings.ari_websocket_options,
+        ring_timeout_secs=settings.ring_timeout_secs,
+        caller_id=settings.ari_caller_id,
+        music_class=settings.ari_music_class,
+        confirm_transfer=settings.transfer_confirm,
+    )
+    return AriCallControl(client, config, voice=voice, clock=clock)
+
+
+def _telephony(settings: Settings) -> TelephonyOptions:
+    secrets = provider_secrets(settings)
+    return TelephonyOptions(
+        credentials=TelephonyCredentials(
+            twilio_account_sid=settings.twilio_account_sid,
+            twilio_auth_token=secrets.get("twilio_auth_token", ""),
+            telnyx_api_key=secrets.get("telnyx_api_key", ""),
+            plivo_auth_id=settings.plivo_auth_id,
+            plivo_auth_token=secrets.get("plivo_auth_token", ""),
+        ),
+        telnyx_public_key=settings.telnyx_public_key,
+        public_url=settings.public_url,
+    )
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:
@@ -182,6 +240,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.antiphon = running
+    app.state.telephony = _telephony(settings)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

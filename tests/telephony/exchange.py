@@ -27,6 +27,7 @@ class Voice:
     speech_ends: asyncio.Event = field(default_factory=asyncio.Event)
     left: list[tuple[str, str]] = field(default_factory=list)
     fails: bool = False
+    away_states: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.speech_ends.set()
@@ -40,6 +41,9 @@ class Voice:
         if self.fails:
             raise RuntimeError("no voice")
         await self.speech_ends.wait()
+
+    async def away(self, session_id: str, *, away: bool) -> None:
+        self.away_states.append(away)
 
     async def transferred(self, session_id: str, target: str) -> None:
         self.left.append((session_id, target))

@@ -145,8 +145,10 @@ async def test_hold_is_music_and_unhold_the_agent():
         with pytest.raises(Conflict) as caught:
             await at.control.hold("s1")
         assert caught.value.error_code == "wrong_call_state"
+        assert at.voice.away_states == [True]
         await at.control.unhold("s1")
         assert (at.asterisk.hears(caller.id), call.state) == ("agent", CallState.TALKING)
+        assert at.voice.away_states == [True, False]
 
 
 @pytest.mark.parametrize(

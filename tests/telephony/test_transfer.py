@@ -176,6 +176,7 @@ async def test_a_target_that_does_not_answer_leaves_the_caller_with_the_agent(
         assert (result.connected, result.reason) == (False, reason)
         assert result.caller_is_with_agent
         assert heard(caller) == ["ringing", "agent", "music", "agent"]
+        assert at.voice.away_states == [True, False], "the agent was deaf to the target only"
         assert call.state is CallState.TALKING
         assert len(at.asterisk.bridges) == 1
         at.asterisk.script(SALES, answers())

@@ -48,10 +48,9 @@ def call_control(server: ServerDep) -> AriCallControl:
     Raises:
         Conflict: none is configured (`ari_not_configured`).
     """
-    control = getattr(server, "call_control", None)
-    if not isinstance(control, AriCallControl):
+    if server.call_control is None:
         raise not_configured()
-    return control
+    return server.call_control
 
 
 Control = Annotated[AriCallControl, Depends(call_control)]

@@ -11,6 +11,7 @@ from antiphon.records.store import RecordStore
 from antiphon.records.writer import EventWriter
 from antiphon.sessions.manager import SessionManager
 from antiphon.settings import Settings
+from antiphon.telephony.ari import AriCallControl
 
 
 class Server(Protocol):
@@ -22,6 +23,7 @@ class Server(Protocol):
     writer: EventWriter
     clock: Clock
     authenticator: Authenticator
+    call_control: AriCallControl | None
     version: str
 
 

@@ -44,6 +44,8 @@ class EndReason(StrEnum):
     IDLE = "idle"
     """No speech for too long."""
     MAX_DURATION = "max_duration"
+    TRANSFERRED = "transferred"
+    """The caller was handed to a person."""
     OPERATOR = "operator"
     """Ended by the API."""
     REPLACED = "replaced"

@@ -17,9 +17,11 @@ from typing import Any, cast
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
     EndFrame,
+    Frame,
     InputDTMFFrame,
     InterruptionFrame,
     LLMMessagesAppendFrame,
+    STTMuteFrame,
     TTSSpeakFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
@@ -35,6 +37,7 @@ from pipecat.processors.audio.vad_processor import VADProcessor
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
+from pipecat.turns.user_mute import BaseUserMuteStrategy
 from pipecat.workers.runner import WorkerRunner
 
 from antiphon.clock import Clock
@@ -94,10 +97,12 @@ class CallPipeline:
         self.transport = transport
         self.context = LLMContext(messages=_prompt_messages(prompt), tools=tools_schema(tools))
         register_tools(services.llm, tools, tool_context)
+        self._ears = _Ears()
         self.observer = SessionObserver(log=event_log, clock=clock, language=agent.language)
         aggregators = LLMContextAggregatorPair(
             self.context,
             user_params=LLMUserAggregatorParams(
+                user_mute_strategies=[self._ears],
                 user_turn_strategies=turn_strategies(agent.turns),
                 user_idle_timeout=agent.turns.user_idle_secs,
             ),
@@ -156,6 +161,11 @@ class CallPipeline:
         """Stop the agent's speech and answer at once."""
         await self.worker.queue_frame(InterruptionFrame())
 
+    async def listen(self, *, on: bool) -> None:
+        """Whether what is heard is for the agent; off, it is neither a turn nor an interruption."""
+        self._ears.closed = not on
+        await self.worker.queue_frame(STTMuteFrame(mute=not on))
+
     async def type(self, text: str) -> None:
         """Take a typed user turn and answer it."""
         await self.interrupt()
@@ -199,6 +209,18 @@ class CallPipeline:
         # An interrupted turn was ended when the caller began to speak; an empty one called a tool.
         if message.content and not message.interrupted:
             self.observer.on_agent_turn_ended(message.content)
+
+
+class _Ears(BaseUserMuteStrategy):
+    """Mutes the user while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.closed = False
+
+    async def process_frame(self, frame: Frame) -> bool:
+        """Whether the user is muted."""
+        return self.closed
 
 
 def _prompt_messages(prompt: str) -> list[LLMContextMessage]:

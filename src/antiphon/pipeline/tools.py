@@ -43,6 +43,6 @@ def _register(llm: LLMService, tool: Tool, context: ToolContext) -> None:
         tool.name,
         handle,
         # A half-done order must not be torn down because the caller coughed.
-        cancel_on_interruption=not tool.destructive,
+        cancel_on_interruption=not (tool.destructive or tool.outlives_interruption),
         timeout_secs=tool.timeout_s + _GRACE_SECS,
     )

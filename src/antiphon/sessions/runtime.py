@@ -14,13 +14,12 @@ from antiphon.inference.vad import shared_silero
 from antiphon.pipeline.build import CallServices
 from antiphon.services import catalog
 from antiphon.services.embedded.engine import EmbeddedEngine
+from antiphon.sessions.call_tools import Exchange, call_tools
 from antiphon.tools.base import SlotValue, Tool, ToolContext, ToolSet
-from antiphon.tools.call import CallTools, EndCall
-from antiphon.tools.registry import build_toolsets, call_tool
+from antiphon.tools.call import EndCall
+from antiphon.tools.registry import build_toolsets
 
 log = logging.getLogger(__name__)
-
-CALLBACK_TOOL = "request_callback"
 
 
 class AgentRuntime:
@@ -37,12 +36,14 @@ class AgentRuntime:
         engine: EmbeddedEngine | None,
         secrets: Mapping[str, str],
         defaults: Mapping[str, Any],
+        exchange: Exchange | None = None,
     ):
         self.agent = agent
         self._toolsets = toolsets
         self._engine = engine
         self._secrets = secrets
         self._defaults = defaults
+        self._exchange = exchange
 
     @property
     def definition(self) -> AgentDefinition:
@@ -64,6 +65,7 @@ class AgentRuntime:
         defaults: Mapping[str, Any],
         warm_decoders: int,
         clock: Clock,
+        exchange: Exchange | None = None,
     ) -> "AgentRuntime":
         """Check the services, open the tools, load the models; blocking work is in threads.
 
@@ -82,7 +84,14 @@ class AgentRuntime:
         engine = None
         if catalog.uses_embedded(agent.definition):
             engine = await asyncio.to_thread(_engine, agent, toolsets, warm_decoders)
-        return cls(agent, toolsets=toolsets, engine=engine, secrets=secrets, defaults=defaults)
+        return cls(
+            agent,
+            toolsets=toolsets,
+            engine=engine,
+            secrets=secrets,
+            defaults=defaults,
+            exchange=exchange,
+        )
 
     def services(self, *, source_sample_rate: int) -> CallServices:
         """The services of one call.
@@ -109,16 +118,7 @@ class AgentRuntime:
     def tools(self, end_call: EndCall) -> list[Tool]:
         """The tools of one call; `end_call` ends it after the goodbye."""
         tools = [tool for toolset in self._toolsets for tool in toolset.tools()]
-        if CallTools.name in self.definition.tools:
-            callback = next((tool for tool in tools if tool.name == CALLBACK_TOOL), None)
-
-            async def take_callback(context: ToolContext, reason: str) -> dict[str, Any]:
-                if callback is None:
-                    return {}
-                return await call_tool(callback, context, {"reason": reason} if reason else {})
-
-            tools += CallTools(end_call, take_callback=take_callback if callback else None).tools()
-        return tools
+        return tools + call_tools(self.definition.tools, tools, end_call, self._exchange)
 
     async def close(self) -> None:
         """Release the models and the tools."""
@@ -134,8 +134,7 @@ def _engine(agent: LoadedAgent, toolsets: Sequence[ToolSet], warm: int) -> Embed
     for toolset in toolsets:
         lists.update(toolset.slot_lists())
         names.update(tool.name for tool in toolset.tools())
-    if CallTools.name in agent.definition.tools:
-        names.update(tool.name for tool in CallTools(_never).tools())
+    names.update(tool.name for tool in call_tools(agent.definition.tools, (), _never, None))
     engine = EmbeddedEngine(agent, slot_lists=lists, tools=names)
     engine.prepare(warm)
     return engine

@@ -44,6 +44,11 @@ _SIGNS_OF_LIFE = frozenset(
 )
 
 
+_SPEECH_TO_COME = frozenset(
+    {EventType.LLM_TEXT, EventType.TTS_STARTED, EventType.AGENT_SPEECH_STARTED}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What a session is to be, decided before it starts."""
@@ -99,6 +104,9 @@ class Session:
         self._started = self._last_life = clock.monotonic()
         self._parked_at = 0.0
         self._agent_speaking = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._away = False
         self._peers: dict[str, Participant] = {}
         self._end: tuple[EndReason, str] | None = None
         self._hang_up_after_speech = False
@@ -240,11 +248,14 @@ class Session:
     def _watch(self, event: Event) -> None:
         if event.type in _SIGNS_OF_LIFE:
             self._last_life = self._clock.monotonic()
+        if event.type in _SPEECH_TO_COME:
+            self._quiet.clear()
         if event.type is EventType.AGENT_SPEECH_STARTED:
             self._agent_speaking = True
-        elif event.type is EventType.AGENT_SPEECH_STOPPED:
+        elif event.type in (EventType.AGENT_SPEECH_STOPPED, EventType.INTERRUPTED):
             self._agent_speaking = False
-            if self._hang_up_after_speech:
+            self._quiet.set()
+            if self._hang_up_after_speech and event.type is EventType.AGENT_SPEECH_STOPPED:
                 self._spawn(self._hang_up())
 
     async def reap(self) -> None:
@@ -261,6 +272,8 @@ class Session:
                 await self.end(EndReason.AGENT_HANGUP)
         elif now - self._started >= self.plan.max_secs:
             await self.end(EndReason.MAX_DURATION, last_words=words)
+        elif self._away:
+            self._last_life = now
         elif now - self._last_life >= self.plan.idle_secs and not self._agent_speaking:
             await self.end(EndReason.IDLE, last_words=words)
 
@@ -346,6 +359,36 @@ class Session:
         self.log.append(facts.OperatorAction(action="say", detail=f"{by}: {text}"))
         await self.pipeline.say(text)
 
+    async def settle(self) -> None:
+        """Return once the caller has heard what the agent is about to say, or the session ends."""
+        waits = {asyncio.ensure_future(w.wait()) for w in (self._quiet, self.ended)}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def announce(self, text: str) -> None:
+        """Have the agent speak `text` and return once it has been heard.
+
+        Raises:
+            Conflict: the session has ended.
+        """
+        self._alive()
+        self._quiet.clear()
+        await self.pipeline.say(text)
+        await self.settle()
+
+    async def caller_away(self, *, away: bool) -> None:
+        """The caller hears music on hold: what comes in is not for the agent, and nobody is idle.
+
+        Raises:
+            Conflict: the session has ended.
+        """
+        self._alive()
+        self._away = away
+        await self.pipeline.listen(on=not away)
+
     async def interrupt(self, *, by: str = "operator") -> None:
         """Stop the agent's speech.
 
@@ -372,7 +415,8 @@ class Session:
             Conflict: the session has ended.
         """
         self._alive()
-        await self.pipeline.press(digit)
+        if not self._away:
+            await self.pipeline.press(digit)
 
     def set_prompt(self, prompt: str, *, by: str) -> None:
         """Replace the system prompt.

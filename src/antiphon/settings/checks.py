@@ -29,6 +29,11 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
             yield Contradiction(
                 pair, f"{' and '.join(pair)} go together, but {missing[0]} is not set"
             )
+    if settings.ari_url and not (settings.ari_username and settings.ari_password):
+        yield Contradiction(
+            ("ari_url", "ari_username", "ari_password"),
+            "ari_url needs ari_username and ari_password: a user of Asterisk's ari.conf",
+        )
     if settings.idle_timeout_secs > settings.max_session_secs:
         yield Contradiction(
             ("idle_timeout_secs", "max_session_secs"),

@@ -132,6 +132,83 @@ class Settings(BaseModel):
         400, ge=0, le=5000, description="How long to wait for `configure` before answering, ms."
     )
 
+    # Telephony: how the providers reach this server, and what signs and ends their calls.
+    public_url: str = Field(
+        "",
+        description="URL by which telephony providers reach this server; empty: the request's own.",
+        json_schema_extra=also("PUBLIC_URL"),
+    )
+    twilio_account_sid: str = Field(
+        "", description="Twilio account.", json_schema_extra=also("TWILIO_ACCOUNT_SID")
+    )
+    twilio_auth_token: SecretStr | None = Field(
+        None,
+        description="Twilio token: verifies its requests, hangs up.",
+        json_schema_extra=also("TWILIO_AUTH_TOKEN"),
+    )
+    telnyx_api_key: SecretStr | None = Field(
+        None, description="Telnyx key: hangs up.", json_schema_extra=also("TELNYX_API_KEY")
+    )
+    telnyx_public_key: str = Field(
+        "",
+        description="Telnyx public key (base64): verifies its requests.",
+        json_schema_extra=also("TELNYX_PUBLIC_KEY"),
+    )
+    plivo_auth_id: str = Field(
+        "", description="Plivo account.", json_schema_extra=also("PLIVO_AUTH_ID")
+    )
+    plivo_auth_token: SecretStr | None = Field(
+        None,
+        description="Plivo token: verifies its requests, hangs up.",
+        json_schema_extra=also("PLIVO_AUTH_TOKEN"),
+    )
+
+    # Telephony: control of calls at an Asterisk.
+    ari_url: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Asterisk's REST interface, http://127.0.0.1:8088/ari; empty: no call control.",
+        json_schema_extra=also("ARI_URL"),
+    )
+    ari_username: str = Field(
+        "", description="User of ari.conf.", json_schema_extra=also("ARI_USERNAME")
+    )
+    ari_password: SecretStr | None = Field(
+        None, description="That user's password.", json_schema_extra=also("ARI_PASSWORD")
+    )
+    ari_app: str = Field(
+        "antiphon",
+        min_length=1,
+        description="Stasis application; one per process.",
+        json_schema_extra=also("ARI_APP"),
+    )
+    ari_endpoint: str = Field(
+        "PJSIP/{to}@trunk",
+        pattern=r"\{to\}",
+        description="Dial string of a number; {to} stands for the number.",
+    )
+    ari_websocket_connection: str = Field(
+        "antiphon",
+        min_length=1,
+        description="Section of websocket_client.conf that leads to this server.",
+    )
+    ari_websocket_options: str = Field("c(slin16)", description="Dial options of the agent's leg.")
+    ari_caller_id: str = Field(
+        "", description='Shown to those called: "Name" <number>; empty: the trunk\'s.'
+    )
+    ari_music_class: str = Field(
+        "", description="Class of musiconhold.conf; empty: the channel's own."
+    )
+    ring_timeout_secs: int = Field(30, ge=1, le=300, description="How long a call may ring, s.")
+    transfer_targets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Who callers may be transferred to: name=number or name=endpoint, "
+        "comma-separated. `transfer_to_human` takes `human`, else the first.",
+    )
+    transfer_confirm: bool = Field(
+        False, description="A target told of a call must press 1 to take it: no voice mailbox does."
+    )
+
     # Logs.
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged.", json_schema_extra=also("LOG_LEVEL")
@@ -242,6 +319,16 @@ class Settings(BaseModel):
         if isinstance(value, str):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
+
+    @field_validator("transfer_targets", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        if any(not (name.strip() and target.strip()) for name, _, target in pairs):
+            raise ValueError("must be name=number pairs, comma-separated, e.g. sales=100,boss=101")
+        return {name.strip(): target.strip() for name, _, target in pairs}
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -54,6 +54,8 @@ class Tool:
     timeout_s: float = 10.0
     destructive: bool = False
     """Places, cancels or clears something: the embedded agent asks for a yes first."""
+    outlives_interruption: bool = False
+    """It goes on when the caller speaks meanwhile, as what is destructive always does."""
 
 
 @dataclass(frozen=True, slots=True)

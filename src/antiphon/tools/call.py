@@ -30,7 +30,8 @@ class CallTools:
         end_call: Arranges the end of the call. It must return at once and leave the agent the time
             to say goodbye: the model's answer to the tool's result is the last thing said.
         transfer: Hands the call to a person; None where the transport cannot.
-        take_callback: Notes that a person shall call back, for calls that cannot be transferred.
+        take_callback: Notes that a person shall call back, when nobody could be reached.
+        transfer_timeout_s: Longest transfer, s.
     """
 
     name = "call"
@@ -40,10 +41,13 @@ class CallTools:
         end_call: EndCall,
         transfer: Transfer | None = None,
         take_callback: TakeCallback | None = None,
+        *,
+        transfer_timeout_s: float = 10.0,
     ):
         self._end_call = end_call
         self._transfer = transfer
         self._take_callback = take_callback
+        self._transfer_timeout_s = transfer_timeout_s
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -69,6 +73,8 @@ class CallTools:
                 description="Hand the call to a person, when the caller asks for one.",
                 parameters=_PARAMETERS,
                 handler=self._hand_over,
+                timeout_s=self._transfer_timeout_s,
+                outlives_interruption=self._transfer is not None,
             ),
         )
 
@@ -79,8 +85,13 @@ class CallTools:
     async def _hand_over(self, ctx: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
         reason = str(arguments.get("reason", ""))
         if self._transfer is not None:
-            await self._transfer(ctx, reason)
-            return {"ok": True, "transferring": True}
+            try:
+                await self._transfer(ctx, reason)
+            except ToolFailed:
+                if self._take_callback is None:
+                    raise
+            else:
+                return {"ok": True, "transferred": True}
         if self._take_callback is None:
             raise ToolFailed("transfer_unavailable", callback_requested=False)
         taken = await self._take_callback(ctx, reason)

@@ -34,8 +34,9 @@ def _shop(data_dir: Path, agent_dir: Path | None, clock: Clock | None) -> ToolSe
 
 _BUILDERS: Mapping[str, Builder] = {"shop": _shop}
 
-PER_CALL_SETS = frozenset({"call"})
-"""Sets that the session itself builds for each call (`antiphon.tools.call.CallTools`)."""
+PER_CALL_SETS = frozenset({"call", "telephony"})
+"""Sets that the session itself builds for each call (`antiphon.tools.call.CallTools` and
+`antiphon.tools.telephony.TelephonyTools`)."""
 
 
 def known_toolsets() -> list[str]:

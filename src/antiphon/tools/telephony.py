@@ -92,6 +92,7 @@ class TelephonyTools:
                 parameters=self._transfer_parameters(),
                 handler=self._transfer,
                 timeout_s=self._transfer_timeout_s,
+                outlives_interruption=True,
             ),
             Tool(
                 name="hang_up",

@@ -54,6 +54,9 @@ class AgentVoice(Protocol):
     async def announce(self, session_id: str, text: str) -> None:
         """Speak `text` on the agent's leg and return once it has been heard."""
 
+    async def away(self, session_id: str, *, away: bool) -> None:
+        """Whether the caller hears music now, so that what is heard is not for the agent."""
+
     async def transferred(self, session_id: str, target: str) -> None:
         """The caller talks to `target` now: the session ends, and this is why."""
 
@@ -312,10 +315,12 @@ class AriCallControl:
         """Let the caller hear music."""
         call = self._call_of(session_id, CallState.TALKING)
         await self._flows.hold(call, self.config.music_class)
+        await self._voice.away(session_id, away=True)
 
     async def unhold(self, session_id: str) -> None:
         """Let the caller hear the agent again."""
         await self._flows.unhold(self._call_of(session_id, CallState.HELD))
+        await self._voice.away(session_id, away=False)
 
     async def send_dtmf(self, session_id: str, digits: str) -> None:
         """Send tones to the caller's side.
@@ -400,6 +405,7 @@ class AriCallControl:
                     await self._voice.settle(session_id)
             except TimeoutError:
                 log.warning("session %s: still speaking; transferring all the same", session_id)
+        await self._voice.away(session_id, away=True)
         try:
             result = await transferring.run()
         except Exception:
@@ -414,6 +420,7 @@ class AriCallControl:
             await self._try(self._flows.tear_down(call, self._flows.reason_of(call)))
         elif result.reason != AGENT_LEFT:
             call.state, call.target = CallState.TALKING, None
+            await self._voice.away(session_id, away=False)
         for leg in call.legs:  # one that went in the last moment was told to the transfer
             if leg.is_gone:
                 self._on_leg(call, leg, LegChange.GONE, "")
