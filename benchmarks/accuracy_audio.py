@@ -29,14 +29,21 @@ VOICES = (
     ("flite", "kal16", 175),
 )
 """Engine, voice, words a minute."""
+TUNING_VOICES = (
+    *VOICES,
+    ("espeak", "en-us+m7", 175),
+    ("espeak", "en-us+f5", 150),
+    ("espeak", "en-gb+f2", 150),
+    ("espeak", "en-gb-scotland", 165),
+)
 
 Samples = npt.NDArray[np.float64]
 
 
-def available_voices() -> list[tuple[str, str, int]]:
+def available_voices(*, tuning: bool = False) -> list[tuple[str, str, int]]:
     """The voices of this machine; flite's need libflite1."""
     voices = []
-    for engine, voice, rate in VOICES:
+    for engine, voice, rate in TUNING_VOICES if tuning else VOICES:
         try:
             _engine(engine).check_voice(voice)
         except ConfigurationError as exc:

@@ -6,6 +6,7 @@ beside the event loop), else the wheel's own binding, which gives the same words
 
 import ctypes
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,9 @@ SAMPLE_RATE = 16_000
 
 FRAMES_PER_SECOND = 100
 
+NATS_PER_SCORE = 1024 * math.log(1.0001)
+"""Natural logarithm of one unit of a score (logarithms to the base 1.0001, ten bits dropped)."""
+
 Option = str | int | float | bool
 Options = Mapping[str, Option]
 """PocketSphinx configuration by name, e.g. `{"fsg": path, "bestpath": False}`."""
@@ -35,6 +39,9 @@ class Segment(NamedTuple):
     """First frame (10 ms)."""
     end: int
     """Last frame."""
+    score: int = 0
+    """How well its frames fit it: log likelihood in PocketSphinx's units. Only to be compared with
+    other words for the same frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +138,13 @@ class LibraryDecoder:
 
     def _segments(self) -> tuple[Segment, ...]:
         segments = []
-        start, end = ctypes.c_int(), ctypes.c_int()
+        start, end, score = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
         item = self._lib.ps_seg_iter(self._open())
         while item:
             self._lib.ps_seg_frames(item, ctypes.byref(start), ctypes.byref(end))
+            self._lib.ps_seg_prob(item, ctypes.byref(score), None, None)
             word = (self._lib.ps_seg_word(item) or b"").decode()
-            segments.append(Segment(word, start.value, end.value))
+            segments.append(Segment(word, start.value, end.value, score.value))
             item = self._lib.ps_seg_next(item)
         return tuple(segments)
 
@@ -220,8 +228,11 @@ class BindingDecoder:
         if found is None:
             return Decoded("", 0)
         aligned = self._open().seg() or ()
-        segments = tuple(Segment(s.word, s.start_frame, s.end_frame) for s in aligned)
-        score = round(self._open().get_logmath().log(found.best_score))
+        log = self._open().get_logmath().log
+        segments = tuple(
+            Segment(s.word, s.start_frame, s.end_frame, round(log(s.ascore))) for s in aligned
+        )
+        score = round(log(found.best_score))
         return Decoded(found.hypstr, score, segments)
 
     def cepstral_mean(self) -> str:

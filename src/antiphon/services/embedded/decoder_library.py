@@ -36,6 +36,7 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "ps_seg_free": (None, (_POINTER,)),
     "ps_seg_word": (_TEXT, (_POINTER,)),
     "ps_seg_frames": (None, (_POINTER, _INT_OUT, _INT_OUT)),
+    "ps_seg_prob": (_INT, (_POINTER, _INT_OUT, _INT_OUT, _INT_OUT)),
 }
 
 

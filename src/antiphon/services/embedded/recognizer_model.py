@@ -25,7 +25,7 @@ from antiphon.services.embedded.decoder import (
 from antiphon.services.embedded.grammar import compile_grammar, sample_sentences, weigh
 from antiphon.services.embedded.pronunciation import Dictionary, build_dictionary
 from antiphon.services.embedded.rejector import Hypothesis, judge
-from antiphon.services.embedded.rejector_corpus import write_language_model
+from antiphon.services.embedded.rejector_corpus import common_words, write_language_model
 
 SAMPLED_SENTENCES = 20_000
 """Random sentences that word probabilities are counted from."""
@@ -36,14 +36,14 @@ GRAMMAR_OPTIONS: Options = {"bestpath": False, "lw": 3.0, "beam": 1e-60, "wbeam"
 LOOSE_OPTIONS: Options = {
     "fwdflat": False,
     "bestpath": False,
-    "lw": 9.5,
-    "beam": 1e-60,
-    "wbeam": 1e-40,
-    "pbeam": 1e-60,
+    "lw": 6.5,
+    "beam": 1e-40,
+    "wbeam": 1e-30,
+    "pbeam": 1e-40,
     "pl_window": 0,
 }
-"""One pass only, since a second one would run after the caller has ended. Wide beams and much
-weight on word order, so that the decoder agrees about speech that follows the templates."""
+"""One pass only, since a second one would run after the caller has ended. Less weight on word order
+than 6.5 loses speech that follows the templates to common words; wider beams change nothing."""
 
 LEARN_MS = 1_200
 """Audio at the beginning of a call that the channel is learnt from before it is decoded."""
@@ -73,14 +73,16 @@ class RecognizerModel:
         sentences = sample_sentences(intents, SAMPLED_SENTENCES, seed)
         self.grammar = weigh(compile_grammar(intents), sentences)
         base = Path(get_model_path("en-us"))
+        all_words = base / "cmudict-en-us.dict"
+        everyday = common_words(base / "en-us.lm.bin", all_words, self.grammar.words)
         self.dictionary: Dictionary = build_dictionary(
-            self.grammar.words, base / "cmudict-en-us.dict"
+            self.grammar.words | everyday.keys(), all_words
         )
         fsg, dictionary = directory / "grammar.fsg", directory / "words.dict"
         language_model = directory / "loose.lm.bin"
         fsg.write_text(self.grammar.fsg("agent"), encoding="utf-8")
         dictionary.write_text(self.dictionary.text(), encoding="utf-8")
-        write_language_model(sentences, language_model)
+        write_language_model(sentences, language_model, everyday)
         common: Options = {"hmm": str(base / "en-us"), "dict": str(dictionary)}
         self.grammar_options: Options = {**common, "fsg": str(fsg), **GRAMMAR_OPTIONS}
         self.loose_options: Options = {**common, "lm": str(language_model), **LOOSE_OPTIONS}
@@ -148,7 +150,13 @@ class DecoderPair:
         if channel is not None:
             frames = self._bytes // _FRAME_BYTES
             channel.mean = self._given.after(self._grammar.cepstral_mean(), frames)
-        return judge(self._grammar.result(), self._loose.result(), self._dictionary)
+        narrow_band = channel is not None and channel.conditioner.narrow_band
+        return judge(
+            self._grammar.result(),
+            self._loose.result(),
+            self._dictionary,
+            narrow_band=narrow_band,
+        )
 
     def abandon(self) -> None:
         """Give up the utterance under way, if there is one."""
