@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from antiphon.cli import app, checks
-from antiphon.cli.checks import Finding
+from antiphon.cli.exchange_check import check_exchange
+from antiphon.cli.findings import Finding
 from antiphon.settings import Settings
 
 
@@ -190,3 +191,18 @@ def test_a_clock_that_is_years_behind() -> None:
     found = only(checks.check_clock(datetime(2001, 1, 1, tzinfo=UTC)))
     assert found.level == "error"
     assert "timedatectl" in found.fix
+
+
+def test_no_exchange_is_no_finding() -> None:
+    assert list(check_exchange(Settings())) == []
+
+
+def test_an_exchange_that_answers_is_named_and_one_that_does_not_has_a_fix() -> None:
+    with listener(b'{"system":{"version":"22.8.0"}}') as port:
+        known = {"ari_username": "a", "ari_password": "b"}
+        there = settings(ari_url=f"http://127.0.0.1:{port}/ari", **known)
+        found = only(check_exchange(there))
+    assert (found.level, "22.8.0" in found.message) == ("ok", True)
+    gone = only(check_exchange(there))
+    assert gone.level == "error"
+    assert "ari.conf" in gone.fix

@@ -6,6 +6,7 @@ site are refused, so that no web page can use a visitor's loopback server.
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -123,7 +124,18 @@ def _token(connection: HTTPConnection) -> str | None:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer" and value:
         return value.strip()
+    if scheme.lower() == "basic":
+        return _password(value)
     return connection.headers.get("x-api-key") or connection.query_params.get("token")
+
+
+def _password(credentials: str) -> str | None:
+    """The key as the password of HTTP Basic, which is all that some exchanges can send."""
+    try:
+        _, _, password = base64.b64decode(credentials).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return password or None
 
 
 def _authenticator(connection: HTTPConnection) -> Authenticator:

@@ -13,6 +13,8 @@ color-scheme:light dark}}code{{font-size:.95em}}td{{padding:.2rem 1rem .2rem 0}}
 <body><h1>Antiphon</h1><p>A voice-agent media server. It is running and takes calls.</p>
 <table>
 <tr><td>RustPBX</td><td><code>{ws}/ws/rustpbx</code></td></tr>
+<tr><td>Asterisk</td><td><code>{ws}/ws/asterisk</code></td></tr>
+<tr><td>Twilio, Telnyx, Plivo, Exotel</td><td><code>{ws}/ws</code></td></tr>
 <tr><td>Raw PCM</td><td><code>{ws}/ws/pcm?rate=8000</code></td></tr>
 <tr><td>Browser</td><td><code>{ws}/api/realtime/pipecat/ws/{{conversation_id}}</code></td></tr>
 <tr><td>REST</td><td><a href="/docs">/docs</a>, <a href="/api/v1/sessions">/api/v1/sessions</a>,

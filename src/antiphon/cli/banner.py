@@ -20,6 +20,7 @@ ADDRESSES = (
     ("Console", "http", "/"),
     ("RustPBX", "ws", "/ws/rustpbx"),
     ("Asterisk", "ws", "/ws/asterisk"),
+    ("Telephony", "ws", "/ws"),
     ("Browser", "ws", "/api/realtime/pipecat/ws/{conversation_id}"),
     ("Raw PCM", "ws", "/ws/pcm"),
     ("WebRTC", "http", "/api/offer"),

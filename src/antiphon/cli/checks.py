@@ -7,18 +7,17 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from antiphon.agents.loader import AgentStore, LoadedAgent
+from antiphon.cli.exchange_check import check_exchange
+from antiphon.cli.findings import Finding, Level
 from antiphon.cli.stored import count_valid_keys
 from antiphon.clock import SystemClock
 from antiphon.errors import AntiphonError, ConfigurationError
 from antiphon.settings import Settings, exposure_problem, load_settings, provider_secrets
-
-Level = Literal["ok", "warning", "error"]
 
 FEW_BYTES_FREE = 1_000_000_000
 """Below this much free disk, warn: an hour of stereo recording at 16 kHz takes 0.23 GB."""
@@ -33,16 +32,6 @@ FILES_OF_PROCESS = 200
 """Descriptors held apart from sessions."""
 
 PROBE_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    check: str
-    level: Level
-    message: str
-    fix: str = ""
 
 
 def run_checks(overrides: Mapping[str, Any], config: Path | None) -> list[Finding]:
@@ -66,6 +55,7 @@ def run_checks(overrides: Mapping[str, Any], config: Path | None) -> list[Findin
         *check_agent(settings),
         *check_models(),
         *check_providers(settings),
+        *check_exchange(settings),
         *check_open_files(settings),
         *check_clock(SystemClock().utc_now()),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from antiphon.cli.checks import Finding
+    from antiphon.cli.findings import Finding
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
