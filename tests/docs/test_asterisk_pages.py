@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.protocols.asterisk_formats import FORMATS, media_format
-from antiphon.transports.asterisk.params import AsteriskWebsocketParams
+from antiphon.transports.asterisk import AsteriskWebsocketParams, AsteriskWebsocketTransport
 from support import asterisk_config as config
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +99,11 @@ def test_every_parameter_of_the_library_page_exists() -> None:
 
 def _first_cells(section: str) -> list[str]:
     return [f"{line.split('|')[1]}|" for line in section.splitlines() if line.startswith("| `")]
+
+
+def test_the_events_of_the_library_page_are_those_of_the_transport() -> None:
+    section = PAGES["asterisk-library"].split("## Events")[1].split("\n## ")[0]
+    listed = re.findall(r"`(on_\w+)`", "\n".join(_first_cells(section)))
+    described = re.findall(r"`(on_\w+)\(", AsteriskWebsocketTransport.__doc__ or "")
+    assert len(listed) > 8
+    assert sorted(listed) == sorted(described)
