@@ -92,15 +92,15 @@ class RestStandIn:
 async def rest_stand_in(patch: pytest.MonkeyPatch) -> AsyncIterator[RestStandIn]:
     """The stand-in, with the requests to the providers' hosts sent to it.
 
-    Pipecat's Telnyx and Plivo serializers have their host written in, so aiohttp is made to ask
-    another; Twilio's takes a base URL.
+    Pipecat's Telnyx and Plivo serializers have their host written in (Twilio's takes another), so
+    aiohttp is made to ask here instead.
     """
     made = RestStandIn()
     request = aiohttp.ClientSession._request
 
     async def redirected(session: aiohttp.ClientSession, method: str, url: str, **kw: Any) -> Any:
-        for host in ("https://api.telnyx.com", "https://api.plivo.com"):
-            url = url.replace(host, made.url)
+        for name in ("telnyx", "plivo", "twilio"):
+            url = url.replace(f"https://api.{name}.com", made.url)
         assert url.startswith(made.url), url
         return await request(session, method, url, **kw)
 

@@ -27,7 +27,7 @@ from pipecat.serializers.plivo import PlivoFrameSerializer
 from pipecat.serializers.telnyx import TelnyxFrameSerializer
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.utils.asyncio.task_manager import TaskManager
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
@@ -58,6 +58,9 @@ log = logging.getLogger(__name__)
 
 HANG_UP_SECS = 5.0
 """Longest wait for a provider's REST to hang up."""
+
+READ_END_SECS = 1.0
+"""After a write failed, longest wait for the reader to learn how the stream ended."""
 
 REPLACED = "replaced"
 """How a session lets go of a connection when the same call opens another: it is to go on."""
@@ -236,8 +239,10 @@ class TelephonyPeer(WebsocketPeer):
             code, reason = self._close or (CLOSE_NORMAL, "")
             if self._socket.application_state is WebSocketState.CONNECTED:
                 await self._socket.close(code, reason[:120])
-        except (RuntimeError, OSError) as error:  # the socket went away under us
-            log.debug("participant %s: write failed: %s", self.participant, error)
+        except (RuntimeError, OSError, WebSocketDisconnect) as error:
+            log.debug("participant %s: write failed: %r", self.participant, error)
+            # The socket went away under us; whether that was a goodbye is read, right behind.
+            await asyncio.sleep(READ_END_SECS)
             self._departure = self._departure or Departure("lost")
 
     async def hang_up(self) -> None:
