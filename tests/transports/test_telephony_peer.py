@@ -327,6 +327,17 @@ async def test_what_a_provider_reports_is_logged(
     assert "telnyx reports: 100003 malformed_frame" in caplog.text
 
 
+async def test_who_hangs_up_while_the_agent_speaks_has_hung_up(board: Switchboard) -> None:
+    async with board.dial(*STARTS[Provider.PLIVO]) as ends:
+        closing = asyncio.ensure_future(ends.client.close())
+        # The writer finds the socket gone before the reader has read why.
+        while not ends.departure.done():
+            ends.peer.play(bytes(ends.peer.start.frame_bytes))
+            await asyncio.sleep(0)
+        await closing
+        assert (await ends.left()).reason == "closed"
+
+
 async def test_a_lost_socket_is_no_goodbye(board: Switchboard) -> None:
     async with board.dial(*STARTS[Provider.TWILIO]) as ends:
         ends.client.transport.abort()
