@@ -127,7 +127,9 @@ class DecoderPair:
         self._channel = channel
         self._bytes = 0
         self._held = bytearray() if channel.mean is None else None
-        if channel.mean is not None:
+        if channel.mean is None:
+            self._start_learning()
+        else:
             self._start(channel.mean)
 
     def feed(self, pcm: bytes) -> None:
@@ -164,9 +166,9 @@ class DecoderPair:
         if channel is None:
             return
         channel.conditioner.flush()
+        self._loose.finish()
         if self._held is None:
             self._grammar.finish()
-            self._loose.finish()
 
     def _start(self, mean: CepstralMean) -> None:
         self._given = mean
@@ -184,25 +186,24 @@ class DecoderPair:
             self._loose.process(audio)
             return
         self._held += audio
+        self._loose.process(audio)
         if len(self._held) >= _LEARN_BYTES:
             self._release()
 
+    def _start_learning(self) -> None:
+        """Let the loose decoder, as the cheaper one, find the mean of audio as it comes in."""
+        self._loose.set_cepstral_mean(self._guess.text())
+        self._loose.start()
+
     def _release(self) -> None:
-        """Learn from the audio held, then decode it."""
+        """End learning from the audio held, then decode it."""
         held, self._held = self._held, None
         if held is None:
             return
         audio = bytes(held)
-        self._start(self._learnt(audio))
-        self._take(audio)
-
-    def _learnt(self, audio: bytes) -> CepstralMean:
-        """The mean of audio; found by the loose decoder, as the cheaper one."""
-        self._loose.set_cepstral_mean(self._guess.text())
-        self._loose.start()
-        self._loose.process(audio)
         self._loose.finish()
-        return self._guess.after(self._loose.cepstral_mean(), len(audio) // _FRAME_BYTES)
+        self._start(self._guess.after(self._loose.cepstral_mean(), len(audio) // _FRAME_BYTES))
+        self._take(audio)
 
     def transcribe(self, pcm: bytes, channel: Channel) -> Hypothesis:
         """Recognize a whole utterance: PCM16 mono at the channel's sample rate.
