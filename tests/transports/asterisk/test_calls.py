@@ -1,7 +1,7 @@
 """Real audio both ways over real sockets, at the rates and formats of Asterisk's channels."""
 
+import numpy as np
 import pytest
-from transports.asterisk.bots import calling, dialled, level, noise, pitch, tone
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -13,8 +13,11 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
 )
 
-from antiphon.testing.asterisk import Network, Stall
+from antiphon.protocols.asterisk_formats import media_format
+from antiphon.testing.asterisk import MediaCodec, Network, Stall
 from antiphon.transports.asterisk import AsteriskWebsocketParams
+from antiphon.transports.asterisk.media import media_codec
+from transports.asterisk.bots import calling, dialled, level, noise, pitch, tone
 
 FORMATS = [
     (codec, control)
@@ -44,6 +47,28 @@ async def test_audio_passes_both_ways(codec: str, control: str) -> None:
         start = bot.values("on_media_start")[0]
         assert start.format == codec
         assert bool(start.channel_variables) == (control == "json")
+
+
+async def test_g722() -> None:
+    pytest.importorskip("av")
+    peer = media_codec(media_format("g722"))
+    codec = MediaCodec(
+        "g722",
+        16_000,
+        8_000,
+        lambda samples: peer.encode(samples.tobytes()),
+        lambda data: np.frombuffer(peer.decode(data), np.int16),
+        0xFF,
+    )
+    async with calling(codec=codec, rates=(16_000, 24_000), send_silence=False) as (channel, bot):
+        channel.say(tone(16_000, 0.5))
+        await bot.before.wait_for(lambda: len(bot.before.audio) >= 15_000)
+        assert pitch(bytes(bot.before.audio[:15_000]), 16_000) == pytest.approx(440, abs=3)
+        await bot.say(tone(24_000, 0.51, hz=660), 24_000)
+        await bot.after.wait_for_frame(TTSStoppedFrame)
+        assert len(channel.heard_bytes) == pytest.approx(0.51 * 8_000, abs=320)
+        played = b"".join(peer.decode(frame.data) for frame in channel.heard)
+        assert pitch(played, 16_000) == pytest.approx(660, abs=3)
 
 
 async def test_caller_audio_is_bit_exact_where_rates_agree() -> None:

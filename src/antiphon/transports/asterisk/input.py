@@ -120,7 +120,7 @@ class AsteriskInput(BaseInputTransport):
             if self._resampler is None:
                 self._resampler = Resampler(started.sample_rate, self.sample_rate)
             pcm = self._resampler.process(pcm)
-        for piece in self._chunks.push(pcm) if self._chunks else (pcm,):
+        for piece in (pcm,) if self._chunks is None else self._chunks.push(pcm):
             frame = InputAudioRawFrame(audio=piece, sample_rate=self.sample_rate, num_channels=1)
             await self.push_audio_frame(frame)
 

@@ -126,7 +126,7 @@ class AsteriskWebsocketTransport(BaseTransport):
         )
         self._input = AsteriskInput(self, self._params, clock=clock, name=input_name)
         self._output = AsteriskOutput(self._channel, self._params, clock=clock, name=output_name)
-        for event in ("on_client_connected", "on_client_disconnected", *_HANDLERS.values()):
+        for event in {"on_client_connected", "on_client_disconnected", *_HANDLERS.values()}:
             self._register_event_handler(event)
 
     def input(self) -> AsteriskInput:
