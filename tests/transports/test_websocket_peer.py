@@ -199,6 +199,19 @@ async def test_how_the_socket_was_closed_is_how_the_participant_left(
         assert await _ended(ends) == Departure(reason, code)
 
 
+@pytest.mark.parametrize(("code", "reason"), [(1000, "closed"), (4000, "lost")])
+async def test_a_socket_closed_while_the_agent_speaks_is_left_as_any_other(
+    code: int, reason: str
+) -> None:
+    async with _connected() as ends:
+        closing = asyncio.ensure_future(ends.client.close(code))
+        while not ends.departure.done():
+            ends.peer.play(bytes(640))
+            await asyncio.sleep(0)
+        assert (await _ended(ends)).reason == reason
+        await closing
+
+
 async def test_a_lost_socket_is_no_goodbye() -> None:
     async with _connected() as ends:
         ends.client.transport.abort()

@@ -34,6 +34,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.processors.audio.vad_processor import VADProcessor
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
@@ -120,7 +121,7 @@ class CallPipeline:
                     transport.input(),
                     vad,
                     services.stt,
-                    DTMFAggregator(timeout=agent.turns.keys_timeout_secs),
+                    _Keys(self._ears, timeout=agent.turns.keys_timeout_secs),
                     aggregators.user(),
                     services.llm,
                     services.tts,
@@ -221,6 +222,19 @@ class _Ears(BaseUserMuteStrategy):
     async def process_frame(self, frame: Frame) -> bool:
         """Whether the user is muted."""
         return self.closed
+
+
+class _Keys(DTMFAggregator):
+    """Gathers the keys a caller presses; none while the ears are closed."""
+
+    def __init__(self, ears: _Ears, *, timeout: float):
+        super().__init__(timeout=timeout)
+        self._ears = ears
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Leave out keys that are not for the agent."""
+        if not (isinstance(frame, InputDTMFFrame) and self._ears.closed):
+            await super().process_frame(frame, direction)
 
 
 def _prompt_messages(prompt: str) -> list[LLMContextMessage]:

@@ -171,6 +171,43 @@ class SessionManager:
         else:
             self._by_address.admit(caller.address, now)
 
+    def enter(
+        self,
+        caller: Caller,
+        *,
+        transport: str,
+        agent: str | None,
+        room: str,
+        prompt: str | None,
+        input_rate: int,
+        output_rate: int,
+        language: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        resumable: bool = True,
+        own_transport: CallTransport | None = None,
+    ) -> Session:
+        """The session of the room, or a new one; the arguments are those of `plan` and `start`.
+
+        Raises:
+            AntiphonError: a limit, or an agent that does not exist.
+        """
+        session = self.find_room(room)
+        if session is not None:
+            return session
+        runtime = self.runtime(agent, language)
+        self.admit(caller)
+        plan = self.plan(
+            runtime,
+            transport=transport,
+            room=room,
+            prompt=prompt,
+            source_sample_rate=input_rate,
+            output_sample_rate=output_rate,
+            variables=variables,
+            resumable=resumable,
+        )
+        return self.start(runtime, plan, transport=own_transport)
+
     def start(
         self, runtime: AgentRuntime, plan: SessionPlan, *, transport: CallTransport | None = None
     ) -> Session:

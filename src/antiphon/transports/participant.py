@@ -30,10 +30,13 @@ class CallOutput(Protocol):
 class CallTransport(Protocol):
     """A Pipecat transport that a session's pipeline is built on."""
 
-    input_sample_rate: int
-    """Hz, of the audio it puts into the pipeline."""
-    output_sample_rate: int
-    """Hz, of the audio it takes out of it."""
+    @property
+    def input_sample_rate(self) -> int:
+        """Hz, of the audio it puts into the pipeline."""
+
+    @property
+    def output_sample_rate(self) -> int:
+        """Hz, of the audio it takes out of it."""
 
     def input(self) -> FrameProcessor:
         """The pipeline's first processor."""

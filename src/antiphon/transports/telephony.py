@@ -27,7 +27,7 @@ from pipecat.serializers.plivo import PlivoFrameSerializer
 from pipecat.serializers.telnyx import TelnyxFrameSerializer
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.utils.asyncio.task_manager import TaskManager
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
@@ -49,7 +49,6 @@ from antiphon.protocols.telephony import (
 )
 from antiphon.transports.participant import Departure
 from antiphon.transports.websocket import (
-    CLOSE_NORMAL,
     MessageHandler,
     WebsocketPeer,
 )
@@ -59,8 +58,6 @@ log = logging.getLogger(__name__)
 HANG_UP_SECS = 5.0
 """Longest wait for a provider's REST to hang up."""
 
-READ_END_SECS = 1.0
-"""After a write failed, longest wait for the reader to learn how the stream ended."""
 
 REPLACED = "replaced"
 """How a session lets go of a connection when the same call opens another: it is to go on."""
@@ -221,29 +218,16 @@ class TelephonyPeer(WebsocketPeer):
             return Dtmf(frame.button.value)
         return None
 
-    async def _encoded(self, message: str | bytes) -> str | bytes | None:
-        if isinstance(message, str):
-            return message
-        return await self._serializer.serialize(
-            OutputAudioRawFrame(audio=message, sample_rate=self.wire.sample_rate, num_channels=1)
-        )
+    async def _transmit(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            frame = OutputAudioRawFrame(message, self.wire.sample_rate, num_channels=1)
+            message = await self._serializer.serialize(frame) or ""
+        if message:
+            await self._socket.send_text(str(message))
 
-    async def _write(self) -> None:
-        try:
-            while (message := await self._outbox.next()) is not None:
-                text = await self._encoded(message)
-                if text:
-                    await self._socket.send_text(str(text))
-            if self._departure is None or self._departure.reason != REPLACED:
-                await self.hang_up()
-            code, reason = self._close or (CLOSE_NORMAL, "")
-            if self._socket.application_state is WebSocketState.CONNECTED:
-                await self._socket.close(code, reason[:120])
-        except (RuntimeError, OSError, WebSocketDisconnect) as error:
-            log.debug("participant %s: write failed: %r", self.participant, error)
-            # The socket went away under us; whether that was a goodbye is read, right behind.
-            await asyncio.sleep(READ_END_SECS)
-            self._departure = self._departure or Departure("lost")
+    async def _before_close(self) -> None:
+        if self._departure is None or self._departure.reason != REPLACED:
+            await self.hang_up()
 
     async def hang_up(self) -> None:
         """End the call by the provider's REST, once, where there are credentials for it.

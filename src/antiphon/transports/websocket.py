@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from antiphon.clock import Clock
 from antiphon.domain.audio import AudioFormat
@@ -40,6 +40,9 @@ ERROR_REPLIES_PER_SEC = 10
 
 SLOW_READER_SECS = 2.0
 """Longest wait for a peer that reads too slowly to take its close frame."""
+
+READ_END_SECS = 1.0
+"""Longest wait, after a write has failed, for the reader to learn how the connection ended."""
 
 CLOSE_NORMAL = 1000
 CLOSE_SLOW_READER = 1013
@@ -220,16 +223,26 @@ class WebsocketPeer:
     async def _write(self) -> None:
         try:
             while (message := await self._outbox.next()) is not None:
-                if isinstance(message, str):
-                    await self._socket.send_text(message)
-                else:
-                    await self._socket.send_bytes(message)
+                await self._transmit(message)
+            await self._before_close()
             code, reason = self._close or (CLOSE_NORMAL, "")
             if self._socket.application_state is WebSocketState.CONNECTED:
                 await self._socket.close(code, reason[:120])
-        except (RuntimeError, OSError) as error:  # the socket went away under us
-            log.debug("participant %s: write failed: %s", self.participant, error)
+        except (RuntimeError, OSError, WebSocketDisconnect) as error:
+            log.debug("participant %s: write failed: %r", self.participant, error)
+            # The socket went away under us; whether that was a goodbye is read, right behind.
+            await asyncio.sleep(READ_END_SECS)
             self._departure = self._departure or Departure("lost")
+
+    async def _transmit(self, message: str | bytes) -> None:
+        """Write one message of the outbox."""
+        if isinstance(message, str):
+            await self._socket.send_text(message)
+        else:
+            await self._socket.send_bytes(message)
+
+    async def _before_close(self) -> None:
+        """All has been sent, and this side closes."""
 
     async def _read(self, on_message: MessageHandler) -> None:
         while True:

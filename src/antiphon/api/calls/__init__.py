@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from antiphon.api.calls import browser, pcm, rustpbx
+from antiphon.api.calls import asterisk, browser, pcm, rustpbx
 
 router = APIRouter()
-for endpoint in (rustpbx, pcm, browser):
+for endpoint in (rustpbx, asterisk, pcm, browser):
     router.include_router(endpoint.router)

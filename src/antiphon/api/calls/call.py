@@ -15,13 +15,22 @@ from antiphon.errors import AntiphonError
 from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping, epoch_ms
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.session import Session
-from antiphon.transports.participant import CallTransport
 from antiphon.transports.websocket import Codec, WebsocketPeer
 
 log = logging.getLogger(__name__)
 
 CLOSE_REASON_BYTES = 120
 """A WebSocket close frame has room for 123 bytes of reason."""
+
+
+async def close_refused(websocket: WebSocket, error: AntiphonError) -> None:
+    """Log a refusal, and close with its reason."""
+    log.log(error.log_level, "call refused: %s", error.message)
+    reason = error.message.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
+    try:
+        await websocket.close(error.close_code, reason)
+    except (RuntimeError, WebSocketDisconnect):
+        log.debug("the refused peer had gone already")
 
 
 class Call(ABC):
@@ -66,13 +75,11 @@ class Call(ABC):
 
     async def refuse(self, error: AntiphonError) -> None:
         """Say why, then close; browsers cannot read an HTTP status of a refused WebSocket."""
-        log.log(error.log_level, "call refused: %s", error.message)
         try:
             await self.websocket.send_text(self.codec.error(error, self.now_ms))
-            reason = error.message.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
-            await self.websocket.close(error.close_code, reason)
         except (RuntimeError, WebSocketDisconnect):
             log.debug("the refused peer had gone already")
+        await close_refused(self.websocket, error)
 
     def enter(
         self,
@@ -86,7 +93,6 @@ class Call(ABC):
         language: str | None = None,
         variables: Mapping[str, str] | None = None,
         resumable: bool = True,
-        own_transport: CallTransport | None = None,
     ) -> Session:
         """The session of the room, or a new one.
 
@@ -100,32 +106,23 @@ class Call(ABC):
             language: Chooses the agent where none is named.
             variables: Fill the `{{placeholders}}` of the prompt and the greeting.
             resumable: Whether a lost connection may come back.
-            own_transport: The connection's own transport; None for one that can be shared.
 
         Raises:
             AntiphonError: a limit, or an agent that does not exist.
         """
-        manager = self.server.manager
-        session = manager.find_room(room)
-        if session is None:
-            runtime = manager.runtime(agent, language)
-            manager.admit(caller)
-            session = manager.start(
-                runtime,
-                manager.plan(
-                    runtime,
-                    transport=self.transport,
-                    room=room,
-                    prompt=prompt,
-                    source_sample_rate=input_rate,
-                    output_sample_rate=output_rate,
-                    variables=variables,
-                    resumable=resumable,
-                ),
-                transport=own_transport,
-            )
-        self.session = session
-        return session
+        self.session = self.server.manager.enter(
+            caller,
+            transport=self.transport,
+            agent=agent,
+            language=language,
+            room=room,
+            prompt=prompt,
+            variables=variables,
+            input_rate=input_rate,
+            output_rate=output_rate,
+            resumable=resumable,
+        )
+        return self.session
 
     def peer(self, *, sample_rate: int, frame_ms: int) -> WebsocketPeer:
         """This connection as a participant; rate in Hz and frame length in ms on the wire."""

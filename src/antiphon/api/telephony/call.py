@@ -1,8 +1,6 @@
 """`/ws`: media streams of the telephony providers, told apart by their first message."""
 
 import asyncio
-import base64
-import binascii
 import logging
 import secrets
 
@@ -10,7 +8,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api.auth import websocket_caller
-from antiphon.api.calls.call import CLOSE_REASON_BYTES, Call
+from antiphon.api.calls.call import Call, close_refused
 from antiphon.api.telephony.options import requested_url, telephony_options
 from antiphon.errors import AntiphonError, ClientError, Forbidden
 from antiphon.protocols.framing import Invalid
@@ -56,12 +54,7 @@ class TelephonyCall(Call):
 
     async def refuse(self, error: AntiphonError) -> None:
         """Close with the reason; a text would only count as an error with the provider."""
-        log.log(error.log_level, "call refused: %s", error.message)
-        reason = error.message.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
-        try:
-            await self.websocket.close(error.close_code, reason)
-        except (RuntimeError, WebSocketDisconnect):
-            log.debug("the refused provider had gone already")
+        await close_refused(self.websocket, error)
 
     async def answer(self, caller: Caller) -> None:
         """Enter the room that was asked for, or one of the call's own, and talk."""
@@ -118,10 +111,9 @@ class TelephonyCall(Call):
         address = self.websocket.client.host if self.websocket.client else ""
         if self._is_signed(start.provider):
             return Caller(address=address, key_id=start.provider.value)
-        token = start.token or _basic_password(self.websocket.headers.get("authorization", ""))
-        if token is None:
+        if start.token is None:
             return await websocket_caller(self.websocket)
-        key_id = await self.server.authenticator.authenticate(token)
+        key_id = await self.server.authenticator.authenticate(start.token)
         return Caller(address=address, key_id=key_id)
 
     def _is_signed(self, provider: Provider) -> bool:
@@ -149,18 +141,6 @@ class TelephonyCall(Call):
         except Forbidden as error:
             log.debug("the stream is not let in by its signature: %s", error.message)
         return False
-
-
-def _basic_password(authorization: str) -> str | None:
-    """The password of `wss://any:KEY@host/ws`, which is how Exotel authenticates."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        _, _, password = base64.b64decode(value).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return password or None
 
 
 def prompt_variables(start: StreamStart) -> dict[str, str]:

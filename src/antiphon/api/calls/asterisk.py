@@ -1,0 +1,128 @@
+"""`/ws/asterisk`: channels of Asterisk's `chan_websocket`, and those that we dial."""
+
+import logging
+import secrets
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
+
+from antiphon.api.auth import websocket_caller
+from antiphon.api.calls.call import close_refused
+from antiphon.api.deps import Server, server
+from antiphon.errors import AntiphonError, ClientError
+from antiphon.protocols.asterisk_options import AsteriskOptions
+from antiphon.sessions.manager import Caller
+from antiphon.transports.asterisk import (
+    AcceptedConnection,
+    AsteriskWebsocketParams,
+    AsteriskWebsocketTransport,
+    Connection,
+    ConnectionEnded,
+    StartedChannel,
+    read_media_start,
+)
+from antiphon.transports.asterisk.participant import AsteriskParticipant
+
+log = logging.getLogger(__name__)
+
+router = APIRouter()
+
+START_SECS = 10.0
+"""Longest wait for MEDIA_START."""
+
+PIPELINE_INPUT_RATE = 16_000
+MAX_OUTPUT_RATE = 48_000
+"""No voice has more, whatever the channel's rate."""
+
+INPUT_FRAME_MS = 32
+"""One window of the voice activity detection."""
+
+
+async def serve_channel(
+    app: Server, caller: Caller, connection: Connection, query: Iterable[tuple[str, str]]
+) -> None:
+    """Be an agent on a channel until the call ends.
+
+    Args:
+        app: The server.
+        caller: Who calls, for the limits.
+        connection: The channel's WebSocket.
+        query: Parameters of the dial string, or of the request to connect.
+
+    Raises:
+        AntiphonError: the call is refused.
+        ConnectionEnded: the channel was hung up before it began.
+        ConnectionError: it cannot be dialled.
+    """
+    started = await _started(connection)
+    options = AsteriskOptions.of(query, started.start)
+    transport = _transport(app, connection, started)
+    session = app.manager.enter(
+        caller,
+        transport="asterisk",
+        agent=options.agent,
+        language=options.language,
+        room=options.room or started.start.channel_id,
+        prompt=None,
+        variables=options.variables,
+        input_rate=started.sample_rate,
+        output_rate=transport.output_sample_rate,
+        resumable=False,  # a channel lives no longer than its socket
+        own_transport=transport,
+    )
+    participant = AsteriskParticipant(secrets.token_hex(4), transport)
+    await session.join(participant)
+    if app.call_control is not None:
+        app.call_control.bind(
+            session.id, started.start.channel_id, caller_channel=options.caller_channel
+        )
+    try:
+        departure = await transport.run()
+    finally:
+        if app.call_control is not None:
+            app.call_control.unbind(session.id)
+    await session.leave(participant, departure)
+
+
+async def _started(connection: Connection) -> StartedChannel:
+    try:
+        return await read_media_start(connection, timeout_secs=START_SECS)
+    except TimeoutError:
+        raise ClientError(
+            f"no MEDIA_START came within {START_SECS:g} s; is the peer Asterisk's WebSocket "
+            "channel?",
+            code="start_timeout",
+        ) from None
+    except ValueError as error:
+        raise ClientError(str(error), code="unsupported_media") from error
+
+
+def _transport(
+    app: Server, connection: Connection, started: StartedChannel
+) -> AsteriskWebsocketTransport:
+    params = AsteriskWebsocketParams(
+        audio_in_sample_rate=PIPELINE_INPUT_RATE,
+        audio_out_sample_rate=min(started.sample_rate, MAX_OUTPUT_RATE),
+        audio_in_frame_ms=INPUT_FRAME_MS,
+    )
+    return AsteriskWebsocketTransport(
+        connection, params, media_start=started, reads_by_itself=False, clock=app.clock
+    )
+
+
+@router.websocket("/ws/asterisk")
+async def asterisk(websocket: WebSocket) -> None:
+    """Asterisk's `chan_websocket`, both control formats, every rate."""
+    connection = AcceptedConnection(websocket)
+    await connection.open()
+    try:
+        caller = await websocket_caller(websocket)
+        await serve_channel(
+            server(websocket), caller, connection, websocket.query_params.multi_items()
+        )
+    except AntiphonError as error:
+        # A text would be a command to Asterisk: only the close can say why.
+        await close_refused(websocket, error)
+    except ConnectionEnded as ended:
+        log.debug("Asterisk left before the call began: %s", ended)
