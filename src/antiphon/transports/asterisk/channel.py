@@ -88,7 +88,7 @@ class AsteriskChannel:
         self._control: deque[str] = deque()
         self._outbox: deque[Outgoing] = deque()
         self._wake = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._waiters: set[asyncio.Future[None]] = set()
         self._hung_up = False
         self._close: tuple[int, str] | None = None
         if started is not None:
@@ -150,12 +150,7 @@ class AsteriskChannel:
 
     async def wait_change(self, secs: float) -> None:
         """Wait until the peer says something, an interruption, or the end; at most `secs`."""
-        changed = self._changed
-        try:
-            async with asyncio.timeout(secs):
-                await changed.wait()
-        except TimeoutError:
-            return
+        await _wait(self._waiters, secs)
 
     # Commands.
 
@@ -222,8 +217,8 @@ class AsteriskChannel:
 
     def _notify(self) -> None:
         self._wake.set()
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        for waiter in self._waiters:
+            _release(waiter)
 
     # The socket's side.
 
@@ -368,3 +363,21 @@ def _check_not_the_controllers(command: Command) -> None:
             f"correlation_id is {command.correlation_id!r}; ids that begin with {MARK_PREFIX!r} "
             "are the flow controller's"
         )
+
+
+async def _wait(waiters: set[asyncio.Future[None]], secs: float) -> None:
+    """Wait until somebody releases `waiters`, at most `secs`; a third of a timeout's cost."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(secs, _release, waiter)
+    waiters.add(waiter)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        waiters.discard(waiter)
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

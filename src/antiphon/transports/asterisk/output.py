@@ -107,6 +107,7 @@ class AsteriskOutput(BaseOutputTransport):
         self._last_audio_at = 0.0
         self._last_interruptible = True
         self._interruptions = 0
+        self._tail: asyncio.Task[None] | None = None
         self._looks_ahead = not (params.audio_out_filter or params.audio_out_mixer)
 
     def played_ms(self) -> float:
@@ -124,7 +125,7 @@ class AsteriskOutput(BaseOutputTransport):
         await super().start(frame)
         await self.set_transport_ready(frame)
         if self._looks_ahead:
-            self.create_task(self._watch_tail(), "tail")
+            self._tail = self.create_task(self._watch_tail(), "tail")
 
     async def stop(self, frame: EndFrame) -> None:
         """Let what was said be heard to its end, then hang up."""
@@ -154,6 +155,13 @@ class AsteriskOutput(BaseOutputTransport):
             self._channel.start_hang_up()
         await super().cancel(frame)
         await self._leave()
+
+    async def cleanup(self) -> None:
+        """Release what the pipeline's end has left."""
+        if self._tail is not None:
+            await self.cancel_task(self._tail)
+            self._tail = None
+        await super().cleanup()  # type: ignore[no-untyped-call]
 
     async def _leave(self) -> None:
         wait_secs = self._settings.hang_up_timeout_secs

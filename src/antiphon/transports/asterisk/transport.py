@@ -55,6 +55,7 @@ _HANDLERS: dict[type[AsteriskEvent], str] = {
 
 DEFAULT_INPUT_RATE = 16_000
 DEFAULT_OUTPUT_RATE = 24_000
+_MAX_REFUSALS = 20
 _VAD_RATES = (8_000, 16_000)
 
 
@@ -110,6 +111,7 @@ class AsteriskWebsocketTransport(BaseTransport):
     ):
         super().__init__(input_name=input_name, output_name=output_name)
         self.reads_by_itself = reads_by_itself
+        self._refusals: set[str] = set()
         self._params = params or AsteriskWebsocketParams()
         clock = clock or SystemClock()
         connection: Connection = (
@@ -245,12 +247,19 @@ class AsteriskWebsocketTransport(BaseTransport):
             await self._input.on_key(event.digit)
             await self._call_event_handler("on_dtmf", event.digit)
         elif isinstance(event, ChannelError):
-            log.warning("Asterisk refused a command: %s", event.error_text)
+            self._log_refusal(event.error_text)
             await self._call_event_handler("on_asterisk_error", event.error_text)
         elif isinstance(event, Malformed):
             log.warning("Asterisk sent a message that cannot be read: %s", event.reason)
         elif handler is not None:
             await self._call_event_handler(handler, event)
+
+    def _log_refusal(self, text: str) -> None:
+        """Each text once: where marks are refused, all of them are."""
+        if text not in self._refusals and len(self._refusals) < _MAX_REFUSALS:
+            self._refusals.add(text)
+            hint = "; remove p from the dial string" if "passthrough" in text else ""
+            log.warning("Asterisk refused a command: %s%s", text, hint)
 
 
 class AsteriskWebsocketClientTransport(AsteriskWebsocketTransport):
