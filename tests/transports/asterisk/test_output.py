@@ -183,6 +183,33 @@ async def test_a_filter_works_on_what_is_played() -> None:
         assert channel.model.max_queue_length <= 12  # lead_ms and a chunk, no look-ahead
 
 
+async def test_with_a_filter_the_goodbye_is_heard_to_its_end() -> None:
+    params = AsteriskWebsocketParams(audio_out_filter=Halving(), lead_ms=400)
+    async with calling(codec="slin16", params=params) as (channel, bot):
+        piece = np.full(RATE // 2 + 100, 6_000, np.int16).tobytes()
+        await bot.worker.queue_frames(
+            [TTSAudioRawFrame(piece, RATE, 1), TTSStoppedFrame(), EndFrame()]
+        )
+        await channel.wait_closed()
+        assert np.count_nonzero(channel.heard_samples == 3_000) == RATE // 2 + 100
+
+
+async def test_resampling_starts_anew_after_an_interruption() -> None:
+    async with calling(codec="slin", rates=(RATE, 24_000)) as (channel, bot):
+        loud = np.full(24_000 * 5, 12_000, np.int16).tobytes()
+        await bot.worker.queue_frame(TTSAudioRawFrame(loud, 24_000, 1))
+        await channel.wait_for(lambda: len(channel.heard) >= 10)
+        await bot.interrupt()
+        await bot.after.wait_for_frame(InterruptionFrame)
+        await channel.wait_for(lambda: channel.model.queue_length == 0)
+        before = len(channel.heard)
+        quiet = np.full(24_000 // 5, 100, np.int16).tobytes()
+        await bot.worker.queue_frames([TTSAudioRawFrame(quiet, 24_000, 1), TTSStoppedFrame()])
+        await bot.after.wait_for_frame(TTSStoppedFrame)
+        new = b"".join(frame.data for frame in channel.heard[before:])
+        assert np.abs(np.frombuffer(new, np.int16)).max() <= 130
+
+
 async def test_a_mixer_runs_all_the_time_and_is_interrupted_with_the_rest() -> None:
     params = AsteriskWebsocketParams(audio_out_mixer=Humming())
     async with calling(codec="slin16", params=params) as (channel, bot):
