@@ -20,7 +20,7 @@ from antiphon.services.embedded.decoder import (
     library_available,
     open_decoder,
 )
-from antiphon.services.embedded.recognizer_model import RecognizerModel
+from antiphon.services.embedded.recognizer_model import Channel, RecognizerModel
 from antiphon.services.embedded.sentences import SentenceSet
 
 RECORDINGS = Path(str(antiphon.__file__)).parent / "cli" / "caller" / "audio"
@@ -38,10 +38,15 @@ Open = Callable[[Options], Decoder]
 
 
 @pytest.fixture(scope="module")
-def options() -> Iterator[Options]:
+def model() -> Iterator[RecognizerModel]:
     model = RecognizerModel(SENTENCES.intents)
-    yield model.grammar_options
+    yield model
     model.close()
+
+
+@pytest.fixture(scope="module")
+def options(model: RecognizerModel) -> Options:
+    return model.grammar_options
 
 
 def speech(name: str) -> bytes:
@@ -107,6 +112,35 @@ def test_a_decoder_serves_one_utterance_after_the_other(open_one: Open, options:
         "what is in my cart",
         "place the order",
     ]
+
+
+@BOTH
+def test_a_decoder_that_forgets_the_noise_hears_the_same_audio_the_same(
+    open_one: Open, options: Options
+) -> None:
+    decoder = open_one(options)
+    guess = decoder.cepstral_mean()
+    first = decode(decoder, speech("place-the-order"))[0]
+    decode(decoder, speech("what-is-in-my-cart"))
+    decoder.set_cepstral_mean(guess)
+    decoder.forget_noise()
+    again = decode(decoder, speech("place-the-order"))[0]
+    decoder.close()
+    assert again == first
+
+
+def test_a_pair_of_decoders_carries_nothing_from_one_call_to_another(
+    model: RecognizerModel,
+) -> None:
+    pair = model.open()
+    said = [speech(name) for name in ("place-the-order", "what-is-in-my-cart")]
+    fresh = pair.transcribe(said[0], Channel(Conditioner()))
+    pair.transcribe(said[1], Channel(Conditioner()))
+    later = Channel(Conditioner())
+    again = pair.transcribe(said[0], later)
+    pair.close()
+    assert fresh.text == "place the order"
+    assert again == fresh
 
 
 @BOTH

@@ -14,7 +14,7 @@ import soxr
 
 from antiphon.services.embedded.decoder import SAMPLE_RATE
 
-WIDE_BAND_NOISE = 10.0
+WIDE_BAND_NOISE = 25.0
 """Standard deviation, in 16-bit steps, of the noise added to wide-band audio."""
 
 NARROW_BAND_NOISE = 70.0

@@ -7,6 +7,7 @@ beside the event loop), else the wheel's own binding, which gives the same words
 import ctypes
 import logging
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +59,9 @@ class Decoded:
 class Decoder(Protocol):
     """A decoder with one search; `start`, `process` any number of times, `finish`."""
 
+    def forget_noise(self) -> None:
+        """Forget the background noise that is subtracted; before another caller's utterance."""
+
     def start(self) -> None:
         """Begin an utterance."""
 
@@ -94,6 +98,10 @@ class LibraryDecoder:
         self._lib = pocketsphinx_library()
         self._handle: int | None = None
         self._handle = _initialise(self._lib, options)
+
+    def forget_noise(self) -> None:
+        """Forget the background noise that is subtracted."""
+        self._check(self._lib.ps_start_stream(self._open()), "forget_noise")
 
     def start(self) -> None:
         """Begin an utterance."""
@@ -204,6 +212,13 @@ class BindingDecoder:
             self._decoder: Any = Binding(Config(**settings))
         except (RuntimeError, ValueError, KeyError) as exc:
             raise ServiceError(f"PocketSphinx cannot start: {exc}", code="stt_failed") from exc
+
+    def forget_noise(self) -> None:
+        """Forget the background noise that is subtracted."""
+        with warnings.catch_warnings():
+            # "Deprecated and unnecessary", but nothing else makes it forget.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._open().start_stream()
 
     def start(self) -> None:
         """Begin an utterance."""

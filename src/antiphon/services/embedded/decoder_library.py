@@ -24,6 +24,7 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "ps_config_set_bool": (_POINTER, (_POINTER, _TEXT, _INT)),
     "ps_init": (_POINTER, (_POINTER,)),
     "ps_free": (_INT, (_POINTER,)),
+    "ps_start_stream": (_INT, (_POINTER,)),
     "ps_start_utt": (_INT, (_POINTER,)),
     "ps_process_raw": (_INT, (_POINTER, _TEXT, ctypes.c_size_t, _INT, _INT)),
     "ps_end_utt": (_INT, (_POINTER,)),

@@ -117,6 +117,7 @@ class DecoderPair:
         self._loose: Decoder = open_decoder(model.loose_options)
         self._guess = CepstralMean.parse(self._grammar.cepstral_mean())
         self._channel: Channel | None = None
+        self._latest: Channel | None = None
         self._held: bytearray | None = None
         self._given = self._guess
         self._bytes = 0
@@ -125,6 +126,10 @@ class DecoderPair:
         """Begin an utterance of a call."""
         self.abandon()
         self._channel = channel
+        if channel is not self._latest:
+            self._grammar.forget_noise()
+            self._loose.forget_noise()
+            self._latest = channel
         self._bytes = 0
         self._held = bytearray() if channel.mean is None else None
         if channel.mean is None:
