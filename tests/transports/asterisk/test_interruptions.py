@@ -31,21 +31,37 @@ WORD_MS = 200
 
 
 class WordByWord(TTSService):
-    """Makes a whole sentence's audio at once; word n of a turn is n x 100 as every sample."""
+    """Makes a whole sentence's audio at once; word n of a turn is n x 100 as every sample.
 
-    def __init__(self) -> None:
-        super().__init__(push_text_frames=False, push_start_frame=True, push_stop_frames=True)
+    Args:
+        counts_silence: Whether words' times count silences within a turn, as some services do.
+    """
+
+    def __init__(self, *, counts_silence: bool = False) -> None:
+        super().__init__(
+            push_text_frames=False,
+            push_start_frame=True,
+            push_stop_frames=True,
+            stop_frame_timeout_s=5,
+        )
+        self._counts_silence = counts_silence
         self._context = ""
         self._words = 0
+        self._silence_s = self._began_s = 0.0
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         if context_id != self._context:
-            self._context, self._words = context_id, 0
+            self._context, self._words, self._silence_s = context_id, 0, 0.0
+            self._began_s = self.get_clock().get_time() / 1e9
+        if self._counts_silence:
+            elapsed_s = self.get_clock().get_time() / 1e9 - self._began_s
+            self._silence_s = max(self._silence_s, elapsed_s - self._words * WORD_MS / 1000)
         for word in text.split():
-            await self.add_word_timestamps([(word, self._words * WORD_MS / 1000)], context_id)
+            at_s = self._words * WORD_MS / 1000 + self._silence_s
             self._words += 1
             sample = np.full(RATE * WORD_MS // 1000, self._words * 100, np.int16)
             yield TTSAudioRawFrame(sample.tobytes(), RATE, 1, context_id=context_id)
+            await self.add_word_timestamps([(word, at_s)], context_id)
 
 
 def words(count: int) -> list[str]:
@@ -55,14 +71,14 @@ def words(count: int) -> list[str]:
 class TalkingBot(Bot):
     """A bot with text-to-speech and the context's aggregators."""
 
-    def __init__(self, transport: AsteriskWebsocketTransport):
+    def __init__(self, transport: AsteriskWebsocketTransport, *, counts_silence: bool = False):
         self.context = LLMContext(messages=[])
         self.spoken: list[str] = []
         transport.output().on_spoken = self.spoken.append
         super().__init__(
             transport,
             rates=(RATE, RATE),
-            middle=[WordByWord()],
+            middle=[WordByWord(counts_silence=counts_silence)],
             end=[LLMContextAggregatorPair(self.context).assistant()],
         )
 
@@ -158,6 +174,30 @@ async def test_words_pass_when_they_are_heard() -> None:
         assert bot.after.of(LLMFullResponseEndFrame)
         assert bot.said() == [*words(4), *words(4)]
         assert [piece.strip(".") for piece in bot.spoken] == [*words(4), *words(4)]
+
+
+@pytest.mark.parametrize("counts_silence", [False, True])
+async def test_words_pass_when_they_are_heard_after_a_silence_too(counts_silence: bool) -> None:
+    """The language model pauses in the middle of its reply, and the queue runs empty."""
+
+    def make(transport: AsteriskWebsocketTransport) -> TalkingBot:
+        return TalkingBot(transport, counts_silence=counts_silence)
+
+    async with calling(codec="slin16", make=make) as (channel, bot):
+        text = " ".join
+        await bot.worker.queue_frames(
+            [LLMFullResponseStartFrame(), LLMTextFrame(f"{text(words(3))}. And")]
+        )
+        await channel.wait_for(lambda: len(channel.heard) >= 30)
+        await asyncio.sleep(0.7)
+        await bot.worker.queue_frames(
+            [LLMTextFrame(f" {text(words(7))}. "), LLMFullResponseEndFrame()]
+        )
+        lags = []
+        for number in range(4, 12):
+            await bot.after.wait_for_frame(TTSTextFrame, count=number)
+            lags.append(len(channel.heard) * 20 - (number - 1) * WORD_MS)
+        assert all(-60 <= lag <= 100 for lag in lags), lags
 
 
 @pytest.mark.parametrize("after_words", [3, 9])

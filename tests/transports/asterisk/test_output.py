@@ -181,6 +181,15 @@ async def test_a_filter_works_on_what_is_played() -> None:
         assert not np.any(samples[RATE // 2 + 100 :])
         assert channel.model is not None
         assert channel.model.max_queue_length <= 12  # lead_ms and a chunk, no look-ahead
+        assert len(channel.commands("STOP_MEDIA_BUFFERING")) == 1
+
+
+async def test_a_filter_of_what_is_heard() -> None:
+    params = AsteriskWebsocketParams(audio_in_filter=Halving())
+    said = np.full(RATE // 2, 5_000, np.int16).tobytes()
+    async with calling(codec="slin16", params=params, speak=said) as (_, bot):
+        await bot.before.wait_for(lambda: len(bot.before.audio) >= RATE)
+        assert np.all(np.frombuffer(bytes(bot.before.audio[:RATE]), np.int16) == 2_500)
 
 
 async def test_with_a_filter_the_goodbye_is_heard_to_its_end() -> None:

@@ -25,7 +25,7 @@ def chunk() -> OutputAudioRawFrame:
 
 
 def anchored(playout: Playout, *, now_s: float = 1.0, position: float = 0.0) -> None:
-    playout.anchor("c", round(now_s * SECOND_NS), position, interruptible=True)
+    playout.anchor("c", round(now_s * SECOND_NS), position, interruptible=True, is_idle=False)
 
 
 def texts(frames: list[object]) -> list[str]:
@@ -48,7 +48,7 @@ def test_the_second_context_begins_after_the_last_word_of_the_first() -> None:
     playout = Playout()
     anchored(playout, now_s=1.0, position=0)
     playout.hold(word("first", 3.0), bytes_per_ms=BYTES_PER_MS)
-    playout.anchor("d", round(1.2 * SECOND_NS), 80_000, interruptible=True)
+    playout.anchor("d", round(1.2 * SECOND_NS), 80_000, interruptible=True, is_idle=False)
     playout.hold(word("second", 3.0, context="d"), bytes_per_ms=BYTES_PER_MS)
     playout.hold(word("third", 3.1, context="d"), bytes_per_ms=BYTES_PER_MS)
     assert texts(playout.due(79_999)) == ["first"]
@@ -96,10 +96,41 @@ def test_more_audio_of_a_context_opens_it_again() -> None:
     assert playout.next_position == 900 * 32
 
 
+def resumed(pts_s: float) -> Playout:
+    """One second of speech, then two of silence, then a word at `pts_s`; 1 s is its base."""
+    playout = Playout()
+    anchored(playout, now_s=1.0)
+    playout.anchor("c", 4 * SECOND_NS, 32_000, interruptible=True, is_idle=True)
+    playout.hold(word("first", pts_s), bytes_per_ms=BYTES_PER_MS)
+    playout.hold(word("second", pts_s + 0.5), bytes_per_ms=BYTES_PER_MS)
+    return playout
+
+
+def test_words_may_count_the_silence_in_the_middle_of_a_reply() -> None:
+    playout = resumed(4.0)
+    assert texts(playout.due(32_000)) == ["first"]
+    assert texts(playout.due(48_000)) == ["second"]
+
+
+def test_words_may_leave_out_the_silence_in_the_middle_of_a_reply() -> None:
+    playout = resumed(2.0)
+    assert texts(playout.due(31_999)) == []
+    assert texts(playout.due(32_000)) == ["first"]
+    assert texts(playout.due(48_000)) == ["second"]
+
+
+def test_audio_that_comes_in_time_resumes_nothing() -> None:
+    playout = Playout()
+    anchored(playout, now_s=1.0)
+    playout.anchor("c", 4 * SECOND_NS, 32_000, interruptible=True, is_idle=False)
+    playout.hold(word("late", 4.0), bytes_per_ms=BYTES_PER_MS)
+    assert playout.next_position == 3_000 * 32
+
+
 def test_old_contexts_are_forgotten() -> None:
     playout = Playout()
     for number in range(20):
-        playout.anchor(str(number), SECOND_NS, 0, interruptible=True)
+        playout.anchor(str(number), SECOND_NS, 0, interruptible=True, is_idle=False)
     frame = AggregatedTextFrame("old", TextType.SENTENCE, context_id="3")
     frame.pts = 2 * SECOND_NS
     assert not playout.hold(frame, bytes_per_ms=BYTES_PER_MS)

@@ -174,7 +174,6 @@ class AsteriskChannel:
         """Send HANGUP; what is queued is not played any more. Does nothing the second time."""
         if self._is_leaving:
             return
-        self._outbox.clear()
         if self.started is None:
             self.close()
             return

@@ -299,7 +299,10 @@ class AsteriskOutput(BaseOutputTransport):
     def _anchor(self, context_id: str, *, interruptible: bool) -> None:
         now = self.get_clock().get_time()
         position = self._channel.pushed_bytes
-        self._playout.anchor(context_id, now, position, interruptible=interruptible)
+        is_idle = self._channel.played_bytes >= position - 1
+        self._playout.anchor(
+            context_id, now, position, interruptible=interruptible, is_idle=is_idle
+        )
 
     def _hold(self, frame: Frame) -> bool:
         if isinstance(frame, TTSTextFrame) and frame.context_id:

@@ -22,6 +22,8 @@ from antiphon.domain.audio import BYTES_PER_SAMPLE
 _ANCHORS = 8
 """Speech contexts remembered; words of older ones pass when they come."""
 
+_TOLERANCE_NS = 50_000_000
+
 
 @dataclass(slots=True)
 class _Anchor:
@@ -31,6 +33,8 @@ class _Anchor:
     is_interruptible: bool
     end: float | None = None
     """Where the audio ends, once it is complete."""
+    resumed: tuple[int, float] | None = None
+    """When and where audio went on after a silence, until a word tells whether it counts."""
 
 
 @dataclass(order=True, slots=True)
@@ -82,18 +86,24 @@ class Playout:
 
     # Frames with a presentation time.
 
-    def anchor(self, context_id: str, now: int, position: float, *, interruptible: bool) -> None:
-        """Audio or words of a speech context come; its audio begins at `position`.
+    def anchor(
+        self, context_id: str, now: int, position: float, *, interruptible: bool, is_idle: bool
+    ) -> None:
+        """Audio or words of a speech context come; its next audio begins at `position`.
 
         Args:
             context_id: Of the frame.
             now: The pipeline's clock, ns.
             position: Where the next audio pushed will lie.
             interruptible: Whether an interruption drops it.
+            is_idle: Whether all that was pushed before has been played.
         """
         known = self._anchors.get(context_id)
         if known is not None:
             known.end = None
+            is_new = known.resumed is None or known.resumed[1] != position
+            if is_idle and is_new and position > known.position:
+                known.resumed = now, position
             return
         # As `WordTimestampTracker.start` has it: after the last word, if that is later.
         pts = max(self._last_pts, now)
@@ -112,6 +122,7 @@ class Playout:
             return False
         if isinstance(frame, TTSTextFrame):
             self._last_pts = max(self._last_pts, pts)
+            _settle(anchor, pts)
         position = anchor.position + (pts - anchor.pts) / 1e6 * bytes_per_ms
         if anchor.end is not None:
             position = min(position, anchor.end)
@@ -185,6 +196,19 @@ class Playout:
             if anchor.end is not None:
                 anchor.end = _moved(anchor.end, moves)
         heapq.heapify(self._held)
+
+
+def _settle(anchor: _Anchor, pts: int) -> None:
+    """Some services count the silence between two sentences of a reply in their words' times.
+
+    The first word after it tells: it comes no earlier than its audio, or by about the silence.
+    """
+    if anchor.resumed is None:
+        return
+    now, position = anchor.resumed
+    anchor.resumed = None
+    if pts >= now - _TOLERANCE_NS:
+        anchor.pts, anchor.position = now, position
 
 
 def _moved(position: float, moves: Sequence[Move]) -> float:
