@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.clock import Clock
@@ -16,6 +15,7 @@ from antiphon.observability.logging import session_log_context
 from antiphon.protocols.framing import epoch_ms
 from antiphon.records.writer import EventWriter
 from antiphon.sessions.limits import StartRate
+from antiphon.sessions.request import CallRequest
 from antiphon.sessions.rooms import Rooms
 from antiphon.sessions.runtime import AgentRuntime
 from antiphon.sessions.session import Session, SessionPlan
@@ -174,38 +174,28 @@ class SessionManager:
     def enter(
         self,
         caller: Caller,
+        request: CallRequest,
         *,
         transport: str,
-        agent: str | None,
-        room: str,
-        prompt: str | None,
-        input_rate: int,
-        output_rate: int,
-        language: str | None = None,
-        variables: Mapping[str, str] | None = None,
-        resumable: bool = True,
         own_transport: CallTransport | None = None,
     ) -> Session:
-        """The session of the room, or a new one; the arguments are those of `plan` and `start`.
+        """The session of the room, or a new one.
+
+        Args:
+            caller: Who calls.
+            request: What is asked for.
+            transport: Name of the transport.
+            own_transport: A transport of the connection's own; None for one that can be shared.
 
         Raises:
             AntiphonError: a limit, or an agent that does not exist.
         """
-        session = self.find_room(room)
+        session = self.find_room(request.room)
         if session is not None:
             return session
-        runtime = self.runtime(agent, language)
+        runtime = self.runtime(request.agent, request.language)
         self.admit(caller)
-        plan = self.plan(
-            runtime,
-            transport=transport,
-            room=room,
-            prompt=prompt,
-            source_sample_rate=input_rate,
-            output_sample_rate=output_rate,
-            variables=variables,
-            resumable=resumable,
-        )
+        plan = self.plan(runtime, request, transport=transport)
         return self.start(runtime, plan, transport=own_transport)
 
     def start(
@@ -239,44 +229,22 @@ class SessionManager:
         self._tasks[session_id] = task
         return session
 
-    def plan(
-        self,
-        runtime: AgentRuntime,
-        *,
-        transport: str,
-        room: str,
-        prompt: str | None,
-        source_sample_rate: int,
-        output_sample_rate: int,
-        variables: Mapping[str, str] | None = None,
-        resumable: bool = True,
-    ) -> SessionPlan:
-        """A plan by the settings, the agent's limits and the room's prompt.
-
-        Args:
-            runtime: The agent.
-            transport: Name of the transport.
-            room: Name of the room; empty for one of its own.
-            prompt: System prompt in place of the room's or the agent's, taken as it is.
-            source_sample_rate: Rate of the caller's audio on the wire, Hz.
-            output_sample_rate: Rate of the agent's audio on the wire, Hz.
-            variables: Fill the `{{placeholders}}` of the prompt and the greeting.
-            resumable: Whether a lost connection may come back.
-        """
+    def plan(self, runtime: AgentRuntime, request: CallRequest, *, transport: str) -> SessionPlan:
+        """A plan by the request, the settings, the agent's limits and the room's prompt."""
         settings, limits = self.settings, runtime.definition.limits
-        made = self.rooms.find(room) if room else None
+        made = self.rooms.find(request.room) if request.room else None
         written = (made.system_prompt if made else "") or runtime.definition.prompt
         return SessionPlan(
             transport=transport,
-            room=room,
-            prompt=prompt or fill(written, variables or {}),
-            greeting=fill(runtime.definition.greeting, variables or {}),
-            source_sample_rate=source_sample_rate,
-            output_sample_rate=output_sample_rate,
+            room=request.room,
+            prompt=request.prompt or fill(written, request.variables),
+            greeting=fill(runtime.definition.greeting, request.variables),
+            source_sample_rate=request.input_rate,
+            output_sample_rate=request.output_rate,
             lead_ms=settings.output_lead_ms,
             max_secs=limits.max_session_secs or settings.max_session_secs,
             idle_secs=limits.idle_secs or settings.idle_timeout_secs,
-            park_secs=settings.park_timeout_secs if resumable else 0,
+            park_secs=settings.park_timeout_secs if request.resumable else 0,
         )
 
     async def _run(self, session: Session) -> None:

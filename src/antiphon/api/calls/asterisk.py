@@ -14,6 +14,7 @@ from antiphon.api.deps import Server, server
 from antiphon.errors import AntiphonError, ClientError
 from antiphon.protocols.asterisk_options import AsteriskOptions
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 from antiphon.sessions.session import Session
 from antiphon.transports.asterisk import (
     AcceptedConnection,
@@ -81,15 +82,16 @@ async def open_line(
     transport = _transport(app, connection, started)
     session = app.manager.enter(
         caller,
+        CallRequest(
+            agent=options.agent,
+            language=options.language,
+            room=options.room or started.start.channel_id,
+            variables=options.variables,
+            input_rate=started.sample_rate,
+            output_rate=transport.output_sample_rate,
+            resumable=False,  # a channel lives no longer than its socket
+        ),
         transport="asterisk",
-        agent=options.agent,
-        language=options.language,
-        room=options.room or started.start.channel_id,
-        prompt=None,
-        variables=options.variables,
-        input_rate=started.sample_rate,
-        output_rate=transport.output_sample_rate,
-        resumable=False,  # a channel lives no longer than its socket
         own_transport=transport,
     )
     participant = AsteriskParticipant(secrets.token_hex(4), transport)

@@ -11,6 +11,7 @@ from antiphon.protocols.browser import BrowserCodec, BrowserOptions
 from antiphon.protocols.framing import Interrupt, Message, UserText
 from antiphon.protocols.query import MAX_NAME_CHARS
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 from antiphon.sessions.session import Session
 from antiphon.transports.websocket import WebsocketPeer
 
@@ -78,11 +79,13 @@ class BrowserCall(Call):
             agent = None
         return self.enter(
             caller,
-            agent=agent,
-            room=self.room,
-            prompt=options.system_prompt,
-            input_rate=options.sample_rate,
-            output_rate=options.sample_rate,
+            CallRequest(
+                agent=agent,
+                room=self.room,
+                prompt=options.system_prompt,
+                input_rate=options.sample_rate,
+                output_rate=options.sample_rate,
+            ),
         )
 
     async def on_message(self, peer: WebsocketPeer, message: Message) -> None:

@@ -3,7 +3,6 @@
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -14,6 +13,7 @@ from antiphon.domain.session import EndReason
 from antiphon.errors import AntiphonError
 from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping, epoch_ms
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 from antiphon.sessions.session import Session
 from antiphon.transports.websocket import Codec, WebsocketPeer
 
@@ -81,47 +81,13 @@ class Call(ABC):
             log.debug("the refused peer had gone already")
         await close_refused(self.websocket, error)
 
-    def enter(
-        self,
-        caller: Caller,
-        *,
-        agent: str | None,
-        room: str,
-        prompt: str | None,
-        input_rate: int,
-        output_rate: int,
-        language: str | None = None,
-        variables: Mapping[str, str] | None = None,
-        resumable: bool = True,
-    ) -> Session:
+    def enter(self, caller: Caller, request: CallRequest) -> Session:
         """The session of the room, or a new one.
-
-        Args:
-            caller: Who calls.
-            agent: Name of the agent; None for the default one.
-            room: Name of the room; empty for one of its own.
-            prompt: System prompt in place of the room's or the agent's.
-            input_rate: Rate of the caller's audio on the wire, Hz.
-            output_rate: Rate of the agent's audio on the wire, Hz.
-            language: Chooses the agent where none is named.
-            variables: Fill the `{{placeholders}}` of the prompt and the greeting.
-            resumable: Whether a lost connection may come back.
 
         Raises:
             AntiphonError: a limit, or an agent that does not exist.
         """
-        self.session = self.server.manager.enter(
-            caller,
-            transport=self.transport,
-            agent=agent,
-            language=language,
-            room=room,
-            prompt=prompt,
-            variables=variables,
-            input_rate=input_rate,
-            output_rate=output_rate,
-            resumable=resumable,
-        )
+        self.session = self.server.manager.enter(caller, request, transport=self.transport)
         return self.session
 
     def peer(self, *, sample_rate: int, frame_ms: int) -> WebsocketPeer:

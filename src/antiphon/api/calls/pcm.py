@@ -6,6 +6,7 @@ from starlette.websockets import WebSocket
 from antiphon.api.calls.call import Call
 from antiphon.protocols.pcm import PcmCodec, PcmOptions
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 
 router = APIRouter()
 
@@ -24,11 +25,12 @@ class PcmCall(Call):
         self.codec = PcmCodec(sample_rate=options.sample_rate)
         session = self.enter(
             caller,
-            agent=options.agent,
-            room=options.room or "",
-            prompt=None,
-            input_rate=options.sample_rate,
-            output_rate=options.sample_rate,
+            CallRequest(
+                agent=options.agent,
+                room=options.room or "",
+                input_rate=options.sample_rate,
+                output_rate=options.sample_rate,
+            ),
         )
         peer = self.peer(sample_rate=options.sample_rate, frame_ms=options.frame_ms)
         peer.close_is_goodbye = True

@@ -10,6 +10,7 @@ from antiphon.errors import AntiphonError
 from antiphon.protocols.framing import Configure, Message
 from antiphon.protocols.rustpbx import INPUT_SAMPLE_RATE_HZ, RustpbxCodec, RustpbxOptions
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 from antiphon.transports.websocket import WebsocketPeer
 
 router = APIRouter()
@@ -50,11 +51,13 @@ class RustpbxCall(Call):
         room = (configure.room if configure else None) or options.room or ""
         session = self.enter(
             caller,
-            agent=options.agent,
-            room=room,
-            prompt=configure.system_prompt if configure else None,
-            input_rate=INPUT_SAMPLE_RATE_HZ,
-            output_rate=options.sample_rate,
+            CallRequest(
+                agent=options.agent,
+                room=room,
+                prompt=configure.system_prompt if configure else None,
+                input_rate=INPUT_SAMPLE_RATE_HZ,
+                output_rate=options.sample_rate,
+            ),
         )
         codec.room = room or session.id
         peer = self.peer(sample_rate=options.sample_rate, frame_ms=options.frame_ms)

@@ -15,6 +15,7 @@ from antiphon.protocols.framing import Invalid
 from antiphon.protocols.telephony import Provider, StreamOpening, StreamStart, TelephonyCodec
 from antiphon.protocols.telephony_signatures import check_plivo, check_twilio
 from antiphon.sessions.manager import Caller
+from antiphon.sessions.request import CallRequest
 from antiphon.transports.telephony import TelephonyPeer, make_serializer
 
 log = logging.getLogger(__name__)
@@ -62,14 +63,15 @@ class TelephonyCall(Call):
         assert start is not None
         session = self.enter(
             caller,
-            agent=start.agent,
-            language=start.language,
-            room=start.room or start.call_id,
-            prompt=None,
-            variables=prompt_variables(start),
-            input_rate=start.sample_rate,
-            output_rate=start.sample_rate,
-            resumable=False,  # no provider opens a lost stream again
+            CallRequest(
+                agent=start.agent,
+                language=start.language,
+                room=start.room or start.call_id,
+                variables=prompt_variables(start),
+                input_rate=start.sample_rate,
+                output_rate=start.sample_rate,
+                resumable=False,  # no provider opens a lost stream again
+            ),
         )
         peer = TelephonyPeer(
             participant=secrets.token_hex(4),
