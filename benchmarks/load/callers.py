@@ -3,9 +3,10 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from antiphon.cli.caller.sound import read_audio, shipped_audio
 
@@ -21,7 +22,45 @@ class Heard:
 
     connect_s: float = 0.0
     lateness_ms: list[float] = field(default_factory=list)
+    """Of each frame or message: how much later than its turn in the play-out it came."""
     answers: int = 0
+    position_error_ms: list[float] = field(default_factory=list)
+    """How far the server's belief of what was heard was from the truth, where that is known."""
+
+
+class Speech:
+    """What a caller says: one sentence in each period, noise in between.
+
+    Args:
+        offset: Frame of the period to begin with.
+    """
+
+    def __init__(self, offset: int):
+        said = read_audio(shipped_audio("what-is-in-my-cart"), 16_000)
+        self._frames = [said[at : at + FRAME_BYTES] for at in range(0, len(said), FRAME_BYTES)]
+        self._frames[-1] = self._frames[-1].ljust(FRAME_BYTES, b"\0")
+        self._noise = _noise()
+        self._number = offset
+
+    def next_frame(self) -> bytes:
+        """20 ms of PCM16 at 16 kHz."""
+        place = self._number % PERIOD_FRAMES
+        self._number += 1
+        return self._frames[place] if place < len(self._frames) else self._noise
+
+
+@dataclass
+class Caller:
+    """One call: where to, what is said, what was heard."""
+
+    url: str
+    name: str
+    speech: Speech
+    heard: Heard = field(default_factory=Heard)
+
+
+Call = Callable[[Caller, asyncio.Event], Awaitable[None]]
+"""Holds a call until the event is set."""
 
 
 def _noise() -> bytes:
@@ -29,7 +68,7 @@ def _noise() -> bytes:
     return b"".join(rng.randint(-20, 20).to_bytes(2, "little", signed=True) for _ in range(320))
 
 
-async def _listen(socket, heard: Heard) -> None:
+async def _listen(socket: ClientConnection, heard: Heard) -> None:
     anchor, got = 0.0, 0.0
     last = 0.0
     async for message in socket:
@@ -45,33 +84,38 @@ async def _listen(socket, heard: Heard) -> None:
         last = now
 
 
-async def _one(url: str, stop: asyncio.Event, offset: int) -> Heard:
-    heard = Heard()
-    speech = read_audio(shipped_audio("what-is-in-my-cart"), 16_000)
-    frames = [speech[at : at + FRAME_BYTES] for at in range(0, len(speech), FRAME_BYTES)]
-    frames[-1] = frames[-1].ljust(FRAME_BYTES, b"\0")
-    silence = _noise()
+async def call_frames(caller: Caller, stop: asyncio.Event) -> None:
+    """A call of binary messages both ways, PCM16 at 16 kHz; texts are ignored."""
+    heard = caller.heard
     began = time.monotonic()
-    async with connect(url, compression=None, proxy=None, max_queue=None) as socket:
+    async with connect(caller.url, compression=None, proxy=None, max_queue=None) as socket:
         heard.connect_s = time.monotonic() - began
         listener = asyncio.ensure_future(_listen(socket, heard))
         start, number = time.monotonic(), 0
         while not stop.is_set():
-            place = (number + offset) % PERIOD_FRAMES
-            await socket.send(frames[place] if place < len(frames) else silence)
+            await socket.send(caller.speech.next_frame())
             number += 1
             await asyncio.sleep(max(0.0, start + number * FRAME_SECS - time.monotonic()))
         listener.cancel()
         await asyncio.gather(listener, return_exceptions=True)
-    return heard
 
 
-async def place(url: str, calls: int, stop: asyncio.Event) -> list[Heard]:
-    """Hold `calls` calls until `stop`; they begin spread over one period."""
+async def place(callers: list[Caller], call: Call, stop: asyncio.Event) -> None:
+    """Hold the calls until `stop`; they begin one after the other."""
     tasks = []
-    for number in range(calls):
-        tasks.append(
-            asyncio.ensure_future(_one(url, stop, number * PERIOD_FRAMES // max(1, calls)))
-        )
+    for caller in callers:
+        tasks.append(asyncio.ensure_future(call(caller, stop)))
         await asyncio.sleep(0.1)
-    return list(await asyncio.gather(*tasks))
+    await asyncio.gather(*tasks)
+
+
+def make_callers(url: str, calls: int) -> list[Caller]:
+    """Callers whose sentences are spread over one period."""
+    return [
+        Caller(
+            url.format(name=f"bench-{number}"),
+            f"bench-{number}",
+            Speech(number * PERIOD_FRAMES // max(1, calls)),
+        )
+        for number in range(calls)
+    ]

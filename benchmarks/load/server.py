@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, WebSocket
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import Frame, InputAudioRawFrame, OutputAudioRawFrame
@@ -28,6 +29,8 @@ from antiphon.app import create_app
 from antiphon.cli.http_server import uvicorn_config
 from antiphon.services import catalog
 from antiphon.settings import Settings
+from antiphon.transports.asterisk import AsteriskWebsocketTransport
+from benchmarks.load.asterisk_caller import POSITIONS_PATH
 from benchmarks.load.services import RATE, BenchLLM, BenchSTT, BenchTTS, StockSTT
 
 AGENT = """
@@ -124,7 +127,18 @@ def antiphon() -> tuple[FastAPI, Settings]:
         max_sessions=1000,
         idle_timeout_secs=600,
     )
-    return create_app(settings), settings
+    app = create_app(settings)
+    app.add_api_route(POSITIONS_PATH, positions)
+    return app, settings
+
+
+async def positions(request: Request) -> list[tuple[str, float, float]]:
+    """Of each Asterisk channel: its id, the monotonic clock in seconds, and what was heard, ms."""
+    return [
+        (session.room, time.monotonic(), session.transport.played_ms())
+        for session in request.app.state.antiphon.manager.live
+        if isinstance(session.transport, AsteriskWebsocketTransport)
+    ]
 
 
 def main() -> None:
