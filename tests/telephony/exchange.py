@@ -12,7 +12,7 @@ from antiphon.telephony.ari import AriCallControl, AriClient, CallControlConfig
 from antiphon.telephony.ari.calls import Call
 from antiphon.telephony.ari.events import Backoff
 from antiphon.telephony.ari.numbers import DialPlan
-from antiphon.testing.asterisk.ari import SimulatedAri, SimulatedChannel
+from antiphon.testing.asterisk.ari import ExchangeChannel, SimulatedAri
 
 SALES = "PJSIP/201@trunk"
 TARGETS = {"sales": "201"}
@@ -55,7 +55,7 @@ class Exchange:
     control: AriCallControl
     voice: Voice
 
-    async def talking(self, session_id: str = "s1") -> tuple[SimulatedChannel, Call]:
+    async def talking(self, session_id: str = "s1") -> tuple[ExchangeChannel, Call]:
         """A caller who talks to the agent."""
         caller = self.asterisk.incoming_call()
         await self.asterisk.until(lambda: self.asterisk.hears(caller.id) == "agent")
@@ -84,6 +84,7 @@ async def exchange(**config: Any) -> AsyncIterator[Exchange]:
         "dial_plan": DialPlan(targets=TARGETS),
         "ring_timeout_secs": 3,
         "setup_timeout_secs": 2,
+        "hang_up_patience_secs": 0.05,
     }
     async with SimulatedAri() as asterisk:
         client = AriClient(

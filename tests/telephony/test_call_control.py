@@ -176,6 +176,46 @@ async def test_tones_reach_the_caller_and_a_hang_up_ends_the_call():
         assert at.asterisk.hears(caller.id) == "gone"
 
 
+async def test_a_hang_up_that_the_exchange_only_notes_is_asked_for_again():
+    async with exchange() as at:
+        caller, call = await at.talking()
+        caller.misses_hang_ups = 1
+        await at.control.hang_up("s1")
+        assert at.asterisk.hears(caller.id) == "agent"
+        await at.over(call)
+        assert (call.reason, at.asterisk.hears(caller.id)) == ("caller_hung_up", "gone")
+        assert at.asterisk.channels == {}
+        assert at.asterisk.bridges == {}
+
+
+async def test_an_agents_leg_that_misses_its_hang_up_is_not_left_behind():
+    async with exchange() as at:
+        caller, call = await at.talking()
+        at.asterisk.find("WebSocket/").misses_hang_ups = 1
+        at.asterisk.hang_up(caller.id)
+        await at.over(call)
+        assert at.asterisk.channels == {}
+
+
+async def test_a_hang_up_whose_event_is_lost_ends_the_call_all_the_same():
+    async with exchange() as at:
+        caller, call = await at.talking()
+        at.asterisk.loses_events = True
+        await at.control.hang_up("s1")
+        await at.over(call)
+        assert (call.reason, at.asterisk.hears(caller.id)) == ("caller_hung_up", "gone")
+
+
+async def test_a_channel_that_never_goes_does_not_keep_its_call_alive():
+    async with exchange() as at:
+        caller, call = await at.talking()
+        caller.misses_hang_ups = 99
+        await at.control.hang_up("s1")
+        await at.over(call)
+        assert call.reason == "caller_hung_up"
+        assert list(at.asterisk.channels) == [caller.id]
+
+
 async def test_a_caller_in_dial_can_be_hung_up_and_nothing_else():
     async with exchange() as at:
         caller, agent = at.asterisk.dialplan_call()
@@ -238,3 +278,24 @@ async def test_closing_gives_callers_back_to_the_dialplan():
         await at.control.close()
         assert at.asterisk.hears(caller.id) == "dialplan"
         assert caller.variables["ANTIPHON_RESULT"] == "shutdown"
+
+
+async def test_closing_does_not_mind_callers_who_are_gone():
+    async with exchange(hang_up_patience_secs=9) as at:
+        gone, _ = await at.talking()
+        gone.misses_hang_ups = 1
+        await at.control.hang_up("s1")
+        staying = at.asterisk.incoming_call()
+        await at.asterisk.until(lambda: at.asterisk.hears(staying.id) == "agent")
+        await at.control.close()
+        assert at.asterisk.hears(gone.id) == "gone"
+        assert at.asterisk.hears(staying.id) == "dialplan"
+        assert at.asterisk.bridges == {}
+
+
+async def test_closing_does_not_mind_an_exchange_that_refuses():
+    async with exchange() as at:
+        refused, _ = await at.talking()
+        at.asterisk.refuse(f"POST /channels/{refused.id}/variable", 500, "Internal error")
+        await at.control.close()
+        assert at.asterisk.hears(refused.id) == "silence", "the agent's leg is gone all the same"

@@ -14,7 +14,7 @@ from antiphon.telephony.ari import transferring
 from antiphon.telephony.ari.transfer import FINAL, TABLE, Action, Signal, State, TransferMachine
 from antiphon.testing.asterisk.ari import (
     DialOutcome,
-    SimulatedChannel,
+    ExchangeChannel,
     answers,
     busy,
     congested,
@@ -124,7 +124,7 @@ def test_every_state_has_a_way_out_when_the_caller_leaves(state: State):
 # At the exchange.
 
 
-def heard(channel: SimulatedChannel) -> list[str]:
+def heard(channel: ExchangeChannel) -> list[str]:
     """What somebody heard, without the instants between a bridge and the music."""
     steps = [one for one in channel.heard if one != "silence"]
     return [one for i, one in enumerate(steps) if i == 0 or steps[i - 1] != one]

@@ -5,9 +5,11 @@ modules that carry it out (`res/ari/resource_channels.c`, `resource_bridges.c`, 
 of Asterisk 22 and 23.
 """
 
-from antiphon.telephony.ari.call_control import AgentVoice, AriCallControl, CallControlConfig
+from antiphon.telephony.ari.call_control import AriCallControl
 from antiphon.telephony.ari.client import AriClient, AriHealth
+from antiphon.telephony.ari.config import CallControlConfig
 from antiphon.telephony.ari.errors import AriRequestError
+from antiphon.telephony.ari.voice import AgentVoice
 
 __all__ = [
     "AgentVoice",

@@ -16,8 +16,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from antiphon.clock import Clock
 from antiphon.domain.calls import (
@@ -31,56 +30,24 @@ from antiphon.domain.calls import (
 from antiphon.errors import AntiphonError, Conflict, Unavailable
 from antiphon.telephony.ari.calls import Call, CallBook
 from antiphon.telephony.ari.client import AriClient, AriHealth
+from antiphon.telephony.ari.config import CallControlConfig
 from antiphon.telephony.ari.flows import CallFlows
+from antiphon.telephony.ari.hang_ups import HangUps
 from antiphon.telephony.ari.legs import Leg, LegChange, Legs
 from antiphon.telephony.ari.models import AriEvent
-from antiphon.telephony.ari.numbers import DialPlan, agent_endpoint, dtmf
+from antiphon.telephony.ari.numbers import agent_endpoint, dtmf
 from antiphon.telephony.ari.transferring import TransferOrder, Transferring
+from antiphon.telephony.ari.voice import AgentVoice
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECS = 20.0
 """Longest wait for what the agent is saying, before a transfer, s."""
 
+CLOSE_SECS = 5.0
+"""Longest time for giving calls in progress back, s."""
+
 TRANSFERABLE = (CallState.TALKING, CallState.HELD)
-
-
-class AgentVoice(Protocol):
-    """What call control asks of the session that talks on a call."""
-
-    async def settle(self, session_id: str) -> None:
-        """Return once the caller has heard what the agent is saying now; never raises."""
-
-    async def announce(self, session_id: str, text: str) -> None:
-        """Speak `text` on the agent's leg and return once it has been heard."""
-
-    async def away(self, session_id: str, *, away: bool) -> None:
-        """Whether the caller hears music now, so that what is heard is not for the agent."""
-
-    async def transferred(self, session_id: str, target: str) -> None:
-        """The caller talks to `target` now: the session ends, and this is why."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallControlConfig:
-    """How calls are placed and taken."""
-
-    dial_plan: DialPlan = field(default_factory=DialPlan)
-    websocket_connection: str = "antiphon"
-    """Section of websocket_client.conf that leads to us."""
-    websocket_options: str = "c(slin16)"
-    """Dial options of the agent's leg."""
-    ring_timeout_secs: int = 30
-    setup_timeout_secs: float = 10.0
-    """Longest set-up of the agent's leg, s."""
-    caller_id: str = ""
-    """Shown to those we call: `"Name" <number>`; empty: what the trunk says."""
-    music_class: str = ""
-    """Class of musiconhold.conf; empty: the channel's."""
-    confirm_transfer: bool = False
-    """Attended: the target must press 1."""
-    confirm_secs: float = 15.0
-    """How long after the announcement it may take to, s."""
 
 
 class AriCallControl:
@@ -102,8 +69,11 @@ class AriCallControl:
         self._voice = voice
         self._clock = clock
         self._legs = Legs()
-        self._flows = CallFlows(client, self._legs, config.setup_timeout_secs, clock)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._hang_ups = HangUps(client, self._legs, self._spawn, config.hang_up_patience_secs)
+        self._flows = CallFlows(
+            client, self._legs, self._hang_ups, config.setup_timeout_secs, clock
+        )
         client.listen(self._on_event)
         client.on_connected(lambda: self._spawn(self._catch_up()))
 
@@ -114,14 +84,27 @@ class AriCallControl:
         self.client.open()
 
     async def close(self) -> None:
-        """Stop; calls in progress are given back to the dialplan or hung up."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for call in self.book.live:
-            if call.in_stasis and call.state is not CallState.TRANSFERRED:
-                await self._flows.give_back(call, "shutdown")
+        """Stop; calls in progress are given back to the dialplan or hung up.
+
+        Never raises for what is wrong at the exchange: what cannot be given back stays there.
+        """
+        await self._cancel_tasks()
+        ours = (one for one in self.book.live if one.state is not CallState.TRANSFERRED)
+        try:
+            async with asyncio.timeout(CLOSE_SECS):
+                await asyncio.gather(
+                    *(self._try(self._flows.give_back(call, "shutdown")) for call in ours)
+                )
+        except TimeoutError:
+            log.warning("ARI: not all calls were given back to the dialplan in %g s", CLOSE_SECS)
+        await self._cancel_tasks()
         await self.client.close()
+
+    async def _cancel_tasks(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def health(self) -> AriHealth:
         """How the exchange is."""
@@ -148,7 +131,7 @@ class AriCallControl:
         assert channel is not None
         if channel.id.startswith(self._flows.prefix):
             # One that we dialled before this process began: nobody waits for it.
-            await self._try(self.client.hang_up(channel.id))
+            await self._try(self._hang_ups.ask(channel.id))
             return
         call = self._new_call(CallDirection.INBOUND, channel.id)
         call.number = channel.caller_number
@@ -345,7 +328,7 @@ class AriCallControl:
             channel_id = await self._flows.peer_of(call.agent_leg.id)
         if not channel_id:
             raise Conflict("the caller's channel is not known yet", code="wrong_call_state")
-        await self.client.hang_up(channel_id)
+        await self._hang_ups.ask(channel_id)
 
     async def transfer(
         self,
@@ -382,6 +365,7 @@ class AriCallControl:
         leg = self._legs.track(self._flows.name(call.id, f"target-{secrets.token_hex(3)}"))
         transferring = Transferring(
             self.client,
+            self._hang_ups,
             call,
             leg,
             order,

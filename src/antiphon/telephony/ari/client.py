@@ -274,7 +274,7 @@ class AriClient:
             channel_id: The channel.
             reason: `normal`, `busy`, `congestion`, `no_answer`, `rejected`, `failure`, …
         """
-        with _gone_is_well():
+        with gone_is_well():
             await self.request("DELETE", _path("channels", channel_id), reason=reason)
 
     async def continue_in_dialplan(
@@ -347,7 +347,7 @@ class AriClient:
 
     async def destroy_bridge(self, bridge_id: str) -> None:
         """Destroy a bridge; one that is gone already is well."""
-        with _gone_is_well():
+        with gone_is_well():
             await self.request("DELETE", _path("bridges", bridge_id))
 
     async def join(self, bridge_id: str, *channel_ids: str) -> None:
@@ -368,7 +368,7 @@ class AriClient:
 
 
 @contextlib.contextmanager
-def _gone_is_well() -> Iterator[None]:
+def gone_is_well() -> Iterator[None]:
     """What was to go away is not there any more."""
     try:
         yield

@@ -13,8 +13,9 @@ from antiphon.domain.calls import (
 )
 from antiphon.errors import AntiphonError, Unavailable
 from antiphon.telephony.ari.calls import Call, CallBook
-from antiphon.telephony.ari.client import AriClient
+from antiphon.telephony.ari.client import AriClient, gone_is_well
 from antiphon.telephony.ari.errors import AriRequestError
+from antiphon.telephony.ari.hang_ups import HangUps
 from antiphon.telephony.ari.legs import Leg, LegChange, Legs
 
 log = logging.getLogger(__name__)
@@ -31,13 +32,22 @@ class CallFlows:
     Args:
         client: The exchange.
         legs: The channels that are followed.
+        hang_ups: Hangs channels up.
         setup_timeout_secs: Longest wait for each step of the agent's leg, s.
         clock: Source of time.
     """
 
-    def __init__(self, client: AriClient, legs: Legs, setup_timeout_secs: float, clock: Clock):
+    def __init__(
+        self,
+        client: AriClient,
+        legs: Legs,
+        hang_ups: HangUps,
+        setup_timeout_secs: float,
+        clock: Clock,
+    ):
         self._client = client
         self._legs = legs
+        self._hang_ups = hang_ups
         self._setup_timeout_secs = setup_timeout_secs
         self._clock = clock
         self.prefix = f"{client.app}-"
@@ -67,7 +77,7 @@ class CallFlows:
                 call.state = CallState.CONNECTING
                 return True
         except TimeoutError:
-            await self._client.hang_up(leg.id)
+            await self._hang_ups.ask(leg.id)
             await self.tear_down(call, DialFailure.NO_ANSWER.value)
         except AriRequestError as error:
             log.warning("call %s: %s", call.id, error.message)
@@ -149,14 +159,22 @@ class CallFlows:
         return CALLER_HUNG_UP
 
     async def give_back(self, call: Call, reason: str) -> None:
-        """The agent is gone: the caller goes on in the dialplan, or is hung up if there is none."""
+        """The agent is gone: the caller goes on in the dialplan, or is hung up if there is none.
+
+        A caller who is gone, too, is well.
+
+        Raises:
+            Unavailable: Asterisk does not answer.
+            AriRequestError: it refused.
+        """
         self._end(call, reason)
         try:
             if call.direction is CallDirection.INBOUND and not call.caller.is_gone:
-                await self._client.set_variable(call.caller.id, "ANTIPHON_RESULT", reason)
-                await self._client.continue_in_dialplan(call.caller.id)
+                with gone_is_well():
+                    await self._client.set_variable(call.caller.id, "ANTIPHON_RESULT", reason)
+                    await self._client.continue_in_dialplan(call.caller.id)
             else:
-                await self._client.hang_up(call.caller.id)
+                await self._hang_ups.ask(call.caller.id)
         finally:
             await self._clear(call, keep=call.caller)
 
@@ -175,7 +193,7 @@ class CallFlows:
         for leg in call.legs:
             if leg is not keep and not leg.is_gone:
                 with contextlib.suppress(AntiphonError):
-                    await self._client.hang_up(leg.id)
+                    await self._hang_ups.ask(leg.id)
         for bridge in (call.bridge, call.side_bridge):
             with contextlib.suppress(AntiphonError):
                 await self._client.destroy_bridge(bridge)

@@ -127,6 +127,10 @@ class Legs:
         elif channel.is_up:
             leg.change(LegChange.UP)
 
+    def lost(self, leg: Leg) -> None:
+        """A leg is gone, and no event has told so."""
+        self._gone(leg)
+
     def _gone(self, leg: Leg) -> None:
         self._by_id.pop(leg.id, None)
         leg.change(LegChange.GONE)

@@ -21,6 +21,7 @@ from antiphon.errors import AntiphonError, Unavailable
 from antiphon.telephony.ari.calls import Call
 from antiphon.telephony.ari.client import AriClient
 from antiphon.telephony.ari.errors import AriRequestError
+from antiphon.telephony.ari.hang_ups import HangUps
 from antiphon.telephony.ari.legs import Leg, LegChange
 from antiphon.telephony.ari.transfer import Action, Signal, State, TransferMachine
 
@@ -68,6 +69,7 @@ class Transferring:
 
     Args:
         client: The exchange.
+        hang_ups: Hangs channels up.
         call: The call, in which `call.target` is set to a leg tracked before anything is dialled.
         order: What is to be done.
         announce: Speaks to the target.
@@ -79,6 +81,7 @@ class Transferring:
     def __init__(
         self,
         client: AriClient,
+        hang_ups: HangUps,
         call: Call,
         target: Leg,
         order: TransferOrder,
@@ -88,6 +91,7 @@ class Transferring:
         give_back: Notice,
     ):
         self._client = client
+        self._hang_ups = hang_ups
         self._call = call
         self._target = target
         self._order = order
@@ -237,11 +241,11 @@ class Transferring:
                 log.exception("call %s: the session was not told of the transfer", self._call.id)
         agent = self._call.agent_leg
         if agent is not None:
-            await self._client.hang_up(agent.id)
+            await self._hang_ups.ask(agent.id)
         await self._client.destroy_bridge(self._call.bridge)
 
     async def _hang_up_target(self) -> None:
-        await self._client.hang_up(self._target.id)
+        await self._hang_ups.ask(self._target.id)
 
     async def _return_caller(self) -> None:
         """Put the caller and the agent together again, and do not give up at the first fault."""

@@ -6,7 +6,8 @@ are in the Stasis application, which bridge each is in, who hears what. It is st
 is lenient: a request or a parameter that is not documented is refused and so found by the test.
 
 Dialled endpoints do what the test scripts for them (`answers`, `busy`, `no_answer`, `rejects`,
-`unreachable`). Media is not simulated: a `WebSocket/…` endpoint answers at once.
+`unreachable`). A `WebSocket/…` endpoint answers at once; with a `media_url` the application is
+really dialled, by a simulated `chan_websocket` that is joined to those in its bridge: whole calls.
 
     async with SimulatedAri() as asterisk:
         asterisk.script("PJSIP/201@trunk", busy(after_ms=10))
@@ -22,7 +23,6 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
@@ -33,15 +33,39 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.server import ServerState
 
-NORMAL, USER_BUSY, NO_ANSWER, REJECTED = 16, 17, 19, 21
-NO_ROUTE, CONGESTION = 3, 34
-TIMESTAMP = "2026-01-01T00:00:00.000+0000"
+from antiphon.testing.asterisk.ari_channel import TIMESTAMP, ExchangeChannel
+from antiphon.testing.asterisk.ari_endpoints import (
+    CONGESTION,
+    DIAL_STATUS,
+    NO_ANSWER,
+    NORMAL,
+    REJECTED,
+    USER_BUSY,
+    DialOutcome,
+    answers,
+    busy,
+    congested,
+    no_answer,
+    no_route,
+    rejects,
+    unreachable,
+)
+from antiphon.testing.asterisk.ari_media import AgentLeg, DialString
+from antiphon.testing.asterisk.record import DialFailed
 
-_DIAL_STATUS = {
-    USER_BUSY: "BUSY",
-    NO_ANSWER: "NOANSWER",
-    CONGESTION: "CONGESTION",
-}
+__all__ = [
+    "DialOutcome",
+    "ExchangeChannel",
+    "SimulatedAri",
+    "answers",
+    "busy",
+    "congested",
+    "no_answer",
+    "no_route",
+    "rejects",
+    "unreachable",
+]
+
 
 _ORIGINATE = (
     "endpoint extension context priority label app appArgs callerId timeout originator formats"
@@ -86,55 +110,6 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DialOutcome:
-    """What a dialled endpoint does."""
-
-    cause: int = 0
-    """Q.850 cause with which it fails; 0: it answers."""
-    after_ms: float = 0
-    rings: bool = True
-    tells_cause: bool = True
-    """False: as a Local channel, whose end is told with cause 16 whatever it was."""
-    exists: bool = True
-    """False: Asterisk cannot even make a channel (an endpoint it does not know)."""
-
-
-def answers(after_ms: float = 5) -> DialOutcome:
-    """It rings, then answers."""
-    return DialOutcome(0, after_ms)
-
-
-def busy(after_ms: float = 5) -> DialOutcome:
-    """SIP 486."""
-    return DialOutcome(USER_BUSY, after_ms, rings=False)
-
-
-def no_answer(after_ms: float = 5) -> DialOutcome:
-    """It rings until somebody gives up: SIP 480, or the ring time-out of the request."""
-    return DialOutcome(NO_ANSWER, after_ms)
-
-
-def rejects(after_ms: float = 5) -> DialOutcome:
-    """It rings and is declined: SIP 603."""
-    return DialOutcome(REJECTED, after_ms)
-
-
-def congested(after_ms: float = 5) -> DialOutcome:
-    """SIP 503."""
-    return DialOutcome(CONGESTION, after_ms, rings=False)
-
-
-def no_route(after_ms: float = 0) -> DialOutcome:
-    """A connection that cannot be made: what an agent's leg gets when the server is not there."""
-    return DialOutcome(NO_ROUTE, after_ms, rings=False)
-
-
-def unreachable() -> DialOutcome:
-    """An endpoint that does not exist: the request itself fails with 500."""
-    return DialOutcome(exists=False)
-
-
 class AriRefusal(Exception):
     """An answer that is not a success."""
 
@@ -144,51 +119,6 @@ class AriRefusal(Exception):
         self.message = message
 
 
-@dataclass(eq=False)
-class SimulatedChannel:
-    """One channel of the simulated exchange."""
-
-    id: str
-    endpoint: str
-    state: str = "Down"
-    in_stasis: bool = False
-    number: str = ""
-    exten: str = "s"
-    bridge: str = ""
-    music: bool = False
-    gone: bool = False
-    cause: int = 0
-    continued: bool = False
-    """It was given back to the dialplan."""
-    variables: dict[str, str] = field(default_factory=dict)
-    caller_id: str = ""
-    tones: str = ""
-    """DTMF that was sent to its far end."""
-    heard: list[str] = field(default_factory=list)
-    """What its far end heard, in order (see `SimulatedAri.hears`)."""
-
-    def as_json(self) -> dict[str, Any]:
-        """As ARI shows it."""
-        return {
-            "id": self.id,
-            "protocol_id": "",
-            "name": f"{self.endpoint.split('/v(')[0]}-00000001",
-            "state": self.state,
-            "caller": {"name": "", "number": self.number},
-            "connected": {"name": "", "number": ""},
-            "accountcode": "",
-            "dialplan": {
-                "context": "default",
-                "exten": self.exten,
-                "priority": 1,
-                "app_name": "Stasis" if self.in_stasis else "AppDial2",
-                "app_data": "",
-            },
-            "creationtime": TIMESTAMP,
-            "language": "en",
-        }
-
-
 class SimulatedAri:
     """A simulated exchange; an asynchronous context manager.
 
@@ -196,21 +126,35 @@ class SimulatedAri:
         username: Of the ARI user.
         password: Its password.
         app: The Stasis application that the dialplan sends callers to.
+        media_url: Where websocket_client.conf leads to, `ws://host:port/ws/asterisk`; empty: no
+            media. It may be set later, before the first call: the application is often started
+            after the exchange.
     """
 
     def __init__(
-        self, *, username: str = "antiphon", password: str = "ari-secret", app: str = "antiphon"
+        self,
+        *,
+        username: str = "antiphon",
+        password: str = "ari-secret",
+        app: str = "antiphon",
+        media_url: str = "",
     ):
         self.username = username
         self.password = password
         self.app = app
+        self.media_url = media_url
         self.url = ""
-        self.channels: dict[str, SimulatedChannel] = {}
+        self.channels: dict[str, ExchangeChannel] = {}
         """Channels that are there."""
         self.bridges: dict[str, list[str]] = {}
         """Bridge id to the ids of the channels in it."""
         self.requests: list[tuple[str, dict[str, str]]] = []
         """Requests made: method and path, and the query."""
+        self.media: dict[str, AgentLeg] = {}
+        """With media: agents' legs by the id of their channel, those that are over, too."""
+        self.loses_events = False
+        """Events do not reach the client."""
+        self._carrying: set[asyncio.Task[None]] = set()
         self._outcomes: dict[str, DialOutcome] = {}
         self._faults: list[tuple[re.Pattern[str], AriRefusal]] = []
         self._sockets: list[WebSocket] = []
@@ -253,11 +197,17 @@ class SimulatedAri:
     async def __aexit__(self, *_: object) -> None:
         for timer in self._timers:
             timer.cancel()
+        for task in self._carrying:
+            task.cancel()
+        carried = await asyncio.gather(*self._carrying, return_exceptions=True)
         self._sending.cancel()
         self._server.close()
         for connection in tuple(self._state_of_server.connections):
             connection.shutdown()
         await asyncio.gather(self._sending, *self._state_of_server.tasks, return_exceptions=True)
+        for failure in carried:
+            if isinstance(failure, Exception):
+                raise failure
 
     # What a test can do.
 
@@ -277,10 +227,10 @@ class SimulatedAri:
 
     def incoming_call(
         self, number: str = "0301234", exten: str = "100", args: tuple[str, ...] = ()
-    ) -> SimulatedChannel:
+    ) -> ExchangeChannel:
         """Somebody calls, and the dialplan says `Stasis(app,args…)`."""
         self._number += 1
-        channel = SimulatedChannel(
+        channel = ExchangeChannel(
             f"1700000000.{self._number}", "PJSIP/trunk", "Ring", number=number, exten=exten
         )
         self.channels[channel.id] = channel
@@ -290,12 +240,12 @@ class SimulatedAri:
             channel.continued = True
         return channel
 
-    def dialplan_call(self) -> tuple[SimulatedChannel, SimulatedChannel]:
+    def dialplan_call(self) -> tuple[ExchangeChannel, ExchangeChannel]:
         """A caller and a WebSocket channel that `Dial()` has bridged, outside of Stasis."""
         self._number += 1
         pair = (
-            SimulatedChannel(f"1700000000.{self._number}", "PJSIP/trunk", "Up", number="0301234"),
-            SimulatedChannel(f"1700000001.{self._number}", "WebSocket/antiphon", "Up"),
+            ExchangeChannel(f"1700000000.{self._number}", "PJSIP/trunk", "Up", number="0301234"),
+            ExchangeChannel(f"1700000001.{self._number}", "WebSocket/antiphon", "Up"),
         )
         self.bridges[f"dial-{self._number}"] = [one.id for one in pair]
         for one in pair:
@@ -308,8 +258,11 @@ class SimulatedAri:
         self._destroy(self.channels[channel_id], cause)
 
     def press(self, channel_id: str, digit: str) -> None:
-        """The far end of a channel presses a key."""
+        """The far end of a channel presses a key; an agent in its bridge is told, with media."""
         channel = self.channels[channel_id]
+        for one in self._others(channel):
+            if one.id in self.media:
+                self.media[one.id].press(digit)
         self._emit("ChannelDtmfReceived", channel=channel, digit=digit, duration_ms=100)
 
     async def lose_events(self) -> None:
@@ -319,7 +272,7 @@ class SimulatedAri:
             with contextlib.suppress(RuntimeError):
                 await one.close(1011)
 
-    def find(self, endpoint: str) -> SimulatedChannel:
+    def find(self, endpoint: str) -> ExchangeChannel:
         """The channel to an endpoint that begins with `endpoint`; the newest one."""
         return [one for one in self.channels.values() if one.endpoint.startswith(endpoint)][-1]
 
@@ -339,10 +292,8 @@ class SimulatedAri:
             return "ringing"
         if not channel.bridge:
             return "music" if channel.music else "silence"
-        others = (self.channels[one] for one in self.bridges[channel.bridge] if one != channel.id)
-        names = sorted(
-            "agent" if one.endpoint.startswith("WebSocket/") else one.endpoint for one in others
-        )
+        others = self._others(channel)
+        names = sorted("agent" if one.is_agent else one.endpoint for one in others)
         return "+".join(names) or "silence"
 
     async def until(self, condition: Callable[[], bool], timeout_secs: float = 5) -> None:
@@ -362,14 +313,17 @@ class SimulatedAri:
             now = self.hears(channel.id)
             if not channel.heard or channel.heard[-1] != now:
                 channel.heard.append(now)
+        self._wake()
+
+    def _wake(self) -> None:
         waiting, self._changed = self._changed, asyncio.Event()
         waiting.set()
 
-    def _emit(self, kind: str, channel: SimulatedChannel | None = None, **fields: Any) -> None:
+    def _emit(self, kind: str, channel: ExchangeChannel | None = None, **fields: Any) -> None:
         event = {"type": kind, "application": self.app, "timestamp": TIMESTAMP} | fields
         if channel is not None:
             event["peer" if kind == "Dial" else "channel"] = channel.as_json()
-        if self._sockets:
+        if self._sockets and not self.loses_events:
             text = json.dumps(event | {"asterisk_id": "00:00:5e:00:53:01"})
             self._outbox.put_nowait((self._sockets[-1], text))
         self._note()
@@ -447,19 +401,21 @@ class SimulatedAri:
 
     # Channels.
 
-    def _channel(self, channel_id: str) -> SimulatedChannel:
+    def _channel(self, channel_id: str) -> ExchangeChannel:
         channel = self.channels.get(channel_id)
         if channel is None:
             raise AriRefusal(404, "Channel not found")
         return channel
 
-    def _controlled(self, channel_id: str, *, answered: bool = False) -> SimulatedChannel:
+    def _controlled(self, channel_id: str, *, answered: bool = False) -> ExchangeChannel:
         """A channel in the application; `answered`: and in a state for this."""
         channel = self._channel(channel_id)
         if not channel.in_stasis:
             raise AriRefusal(409, "Channel not in Stasis application")
         if answered and channel.state in ("Down", "Rsrved", "Ringing"):
             raise AriRefusal(412, "Channel in invalid state")
+        if channel.hang_up_noted:  # this request wakes it, and succeeds
+            self._after(0, channel, lambda: self._destroy(channel, NORMAL))
         return channel
 
     def _get_channels(self, **_: Any) -> Any:
@@ -468,7 +424,7 @@ class SimulatedAri:
     def _get_channels_channel(self, channel_id: str, **_: Any) -> Any:
         return self._channel(channel_id).as_json()
 
-    def _make(self, channel_id: str, query: Mapping[str, str]) -> SimulatedChannel:
+    def _make(self, channel_id: str, query: Mapping[str, str]) -> ExchangeChannel:
         endpoint = query.get("endpoint", "")
         if not re.fullmatch(r"[^/]+/.+", endpoint):
             raise AriRefusal(400, "Invalid endpoint specified")
@@ -479,7 +435,7 @@ class SimulatedAri:
         if not self._outcome(endpoint).exists:
             raise AriRefusal(500, "Allocation failed")
         self._number += 1
-        channel = SimulatedChannel(channel_id or f"1700000002.{self._number}", endpoint)
+        channel = ExchangeChannel(channel_id or f"1700000002.{self._number}", endpoint)
         channel.caller_id = query.get("callerId", "")
         self.channels[channel.id] = channel
         return channel
@@ -517,23 +473,69 @@ class SimulatedAri:
             raise AriRefusal(409, "Channel is not in the 'Down' state")
         self._dial(channel, float(query.get("timeout", 0)))
 
-    def _dial(self, channel: SimulatedChannel, timeout_secs: float) -> None:
+    def _dial(self, channel: ExchangeChannel, timeout_secs: float) -> None:
         outcome = self._outcome(channel.endpoint)
         self._emit("Dial", channel, dialstatus="", dialstring=channel.endpoint)
         if outcome.rings:
             self._after(0, channel, lambda: self._state(channel, "Ringing", "RINGING"))
-        self._after(outcome.after_ms, channel, lambda: self._dialled(channel, outcome))
+        if self.media_url and channel.is_agent and not outcome.cause:
+            self._connect(channel)
+        else:
+            self._after(outcome.after_ms, channel, lambda: self._dialled(channel, outcome))
         if timeout_secs > 0:
             failure = DialOutcome(NO_ANSWER)
             self._after(timeout_secs * 1000, channel, lambda: self._unanswered(channel, failure))
 
-    def _unanswered(self, channel: SimulatedChannel, failure: DialOutcome) -> None:
+    # Media.
+
+    def _others(self, channel: ExchangeChannel) -> list[ExchangeChannel]:
+        members = self.bridges.get(channel.bridge, [])
+        return [self.channels[one] for one in members if one != channel.id]
+
+    def _connect(self, channel: ExchangeChannel) -> None:
+        try:
+            dial_string = DialString.read(channel.endpoint)
+        except ValueError as error:
+            raise AriRefusal(400, str(error)) from error
+
+        def take(count: int) -> bytes:
+            for one in self._others(channel):
+                if one.speech:
+                    said = bytes(one.speech[:count])
+                    del one.speech[:count]
+                    return said
+            return b""
+
+        def give(audio: bytes) -> None:
+            for one in self._others(channel):
+                one.heard_audio += audio
+            self._wake()
+
+        leg = AgentLeg(self.media_url, channel.id, dial_string, take=take, give=give)
+        self.media[channel.id] = leg
+        task = asyncio.get_running_loop().create_task(self._carry(channel, leg))
+        self._carrying.add(task)
+
+    async def _carry(self, channel: ExchangeChannel, leg: AgentLeg) -> None:
+        """An agent's leg from its dialling to its end, whoever ends it."""
+        try:
+            async with leg:
+                if not channel.gone:
+                    self._dialled(channel, DialOutcome())
+                    await leg.until_closed()
+        except DialFailed:
+            if not channel.gone:
+                self._dialled(channel, no_route())
+        if not channel.gone:
+            self._destroy(channel, NORMAL)
+
+    def _unanswered(self, channel: ExchangeChannel, failure: DialOutcome) -> None:
         if channel.state != "Up":
             self._dialled(channel, failure)
 
-    def _dialled(self, channel: SimulatedChannel, outcome: DialOutcome) -> None:
+    def _dialled(self, channel: ExchangeChannel, outcome: DialOutcome) -> None:
         if outcome.cause:
-            status = _DIAL_STATUS.get(outcome.cause, "CHANUNAVAIL")
+            status = DIAL_STATUS.get(outcome.cause, "CHANUNAVAIL")
             self._emit("Dial", channel, dialstatus=status)
             self._destroy(channel, outcome.cause if outcome.tells_cause else NORMAL)
             return
@@ -541,17 +543,17 @@ class SimulatedAri:
         if not channel.in_stasis:
             self._enter(channel)
 
-    def _state(self, channel: SimulatedChannel, state: str, status: str = "") -> None:
+    def _state(self, channel: ExchangeChannel, state: str, status: str = "") -> None:
         channel.state = state
         self._emit("ChannelStateChange", channel)
         if status:
             self._emit("Dial", channel, dialstatus=status)
 
-    def _enter(self, channel: SimulatedChannel, args: tuple[str, ...] = ()) -> None:
+    def _enter(self, channel: ExchangeChannel, args: tuple[str, ...] = ()) -> None:
         channel.in_stasis = True
         self._emit("StasisStart", channel, args=list(args))
 
-    def _after(self, ms: float, channel: SimulatedChannel, then: Callable[[], None]) -> None:
+    def _after(self, ms: float, channel: ExchangeChannel, then: Callable[[], None]) -> None:
         def run() -> None:
             self._timers.discard(handle)
             if not channel.gone:
@@ -560,15 +562,18 @@ class SimulatedAri:
         handle = asyncio.get_running_loop().call_later(ms / 1000, run)
         self._timers.add(handle)
 
-    def _leave_stasis(self, channel: SimulatedChannel) -> None:
+    def _leave_stasis(self, channel: ExchangeChannel) -> None:
         self._leave_bridge(channel)
         channel.music = False
         if channel.in_stasis:
             channel.in_stasis = False
             self._emit("StasisEnd", channel)
 
-    def _destroy(self, channel: SimulatedChannel, cause: int) -> None:
+    def _destroy(self, channel: ExchangeChannel, cause: int) -> None:
         channel.gone, channel.cause = True, cause
+        leg = self.media.get(channel.id)
+        if leg is not None and leg.model is not None and not leg.model.closed:
+            leg.hang_up()
         self._leave_stasis(channel)
         self.channels.pop(channel.id, None)
         self._emit("ChannelDestroyed", channel, cause=cause, cause_txt=f"cause {cause}")
@@ -577,7 +582,13 @@ class SimulatedAri:
         reason = query.get("reason", "normal")
         if reason not in _REASONS:
             raise AriRefusal(400, "Invalid reason for hangup reason provided")
-        self._destroy(self._channel(channel_id), _REASONS[reason])
+        channel = self._channel(channel_id)
+        self._emit("ChannelHangupRequest", channel, soft=True, cause=_REASONS[reason])
+        if channel.misses_hang_ups:
+            channel.misses_hang_ups -= 1
+            channel.hang_up_noted = True
+        else:
+            self._destroy(channel, _REASONS[reason])
 
     def _post_channels_channel_continue(self, channel_id: str, **_: Any) -> None:
         channel = self._controlled(channel_id)
@@ -656,7 +667,7 @@ class SimulatedAri:
             self._leave_bridge(self.channels[one])
         del self.bridges[bridge_id]
 
-    def _members(self, query: Mapping[str, str]) -> Iterator[SimulatedChannel]:
+    def _members(self, query: Mapping[str, str]) -> Iterator[ExchangeChannel]:
         for one in query.get("channel", "").split(","):
             channel = self.channels.get(one)
             if channel is None:
@@ -684,7 +695,7 @@ class SimulatedAri:
                 raise AriRefusal(422, "Channel not in this bridge")
             self._leave_bridge(channel)
 
-    def _leave_bridge(self, channel: SimulatedChannel) -> None:
+    def _leave_bridge(self, channel: ExchangeChannel) -> None:
         if channel.bridge:
             bridge_id, channel.bridge = channel.bridge, ""
             self.bridges[bridge_id].remove(channel.id)
