@@ -1,5 +1,7 @@
 """Real audio both ways over real sockets, at the rates and formats of Asterisk's channels."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from pipecat.frames.frames import (
@@ -8,6 +10,7 @@ from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
     InputDTMFFrame,
+    InterruptionFrame,
     OutputTransportMessageFrame,
     OutputTransportMessageUrgentFrame,
     TTSStoppedFrame,
@@ -179,6 +182,28 @@ async def test_the_end_of_the_pipeline_hangs_up_when_the_goodbye_was_heard() -> 
         assert bot.values("on_client_disconnected") == []
         assert bot.transport.departure is not None
         assert bot.transport.departure.reason == "hangup"
+
+
+async def test_a_goodbye_that_is_interrupted_ends_the_call_at_once() -> None:
+    async with calling(codec="slin16") as (channel, bot):
+        await bot.say(noise(16_000, 8), 16_000)
+        await bot.worker.queue_frame(EndFrame())
+        await channel.wait_for(lambda: len(channel.heard) >= 15)
+        await bot.before.push_frame(InterruptionFrame())  # the worker takes no more frames
+        closed = await channel.wait_closed(within_s=2)
+        assert closed.code == 1000
+        assert len(channel.commands("HANGUP")) == 1
+
+
+async def test_the_caller_hangs_up_during_the_goodbye() -> None:
+    async with calling(codec="slin16") as (channel, bot):
+        await bot.say(noise(16_000, 8), 16_000)
+        await bot.worker.queue_frame(EndFrame())
+        await channel.wait_for(lambda: len(channel.heard) >= 15)
+        channel.hang_up()
+        async with asyncio.timeout(2):
+            await bot.ended()
+        assert not channel.commands("HANGUP")
 
 
 async def test_without_auto_hang_up_the_socket_is_closed() -> None:

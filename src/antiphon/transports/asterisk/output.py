@@ -144,7 +144,7 @@ class AsteriskOutput(BaseOutputTransport):
         """Wait until all has been played."""
         self._encoder.finish()
         channel = self._channel
-        while (left := channel.pushed_bytes - channel.played_bytes) > 0.5:
+        while (left := channel.queued_bytes) > 0.5:
             if channel.ended.is_set():
                 return
             await channel.wait_change(max(left / channel.bytes_per_ms / 1000, 0.005))
@@ -299,7 +299,7 @@ class AsteriskOutput(BaseOutputTransport):
     def _anchor(self, context_id: str, *, interruptible: bool) -> None:
         now = self.get_clock().get_time()
         position = self._channel.pushed_bytes
-        is_idle = self._channel.played_bytes >= position - 1
+        is_idle = self._channel.queued_bytes <= 1
         self._playout.anchor(
             context_id, now, position, interruptible=interruptible, is_idle=is_idle
         )

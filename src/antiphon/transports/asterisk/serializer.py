@@ -39,9 +39,9 @@ class AsteriskFrameSerializer(FrameSerializer):
     """Frames as messages of `chan_websocket`, both control formats, for one connection.
 
     For use with Pipecat's `FastAPIWebsocketTransport`, and for whoever sends and receives himself.
-    There is no flow control here: that transport sends at twice real time, so a reply longer than
-    about 35 seconds overflows Asterisk's queue, which drops the rest silently, and nothing tells
-    what the caller has heard. `AsteriskWebsocketTransport` does both.
+    There is no flow control here: that transport sends in real time and never ahead of it, so every
+    stall is heard as a gap, and nothing tells what the caller has heard.
+    `AsteriskWebsocketTransport` does both.
 
     Args:
         params: `InputParams`; also `auto_hang_up`: send HANGUP at the pipeline's end.
