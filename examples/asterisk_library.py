@@ -6,7 +6,6 @@ Run it in place of the server, with the files of deploy/asterisk:
 """
 
 import uvicorn
-from antiphon.transports.asterisk import AsteriskWebsocketTransport
 from fastapi import FastAPI, WebSocket
 from loguru import logger
 from pipecat.frames.frames import Frame, InputAudioRawFrame, OutputAudioRawFrame
@@ -14,6 +13,8 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
+
+from antiphon.transports.asterisk import AsteriskWebsocketTransport
 
 app = FastAPI()
 
