@@ -219,8 +219,8 @@ def seconds(secs: float) -> int:
 
 @pytest.mark.parametrize("stalled", [False, True], ids=["calm", "stalls"])
 def test_a_reply_of_five_minutes_at_slin48_is_played_bit_exact(stalled: bool) -> None:
-    whos: list[Literal["us", "network", "player"]] = ["us", "network", "player"]
-    stalls = [Stall(whos[n % 3], 0.05 + 3.7 * n, 0.5) for n in range(80)] if stalled else []
+    speaker: list[Literal["us", "network", "player"]] = ["us", "network", "player"]
+    stalls = [Stall(speaker[n % 3], 0.05 + 3.7 * n, 0.5) for n in range(80)] if stalled else []
     call = Call(frame_bytes=1920, latency=0.01, stalls=stalls)
     call.say(300 * 96_000)
     call.run(330.0)
