@@ -43,6 +43,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from antiphon.clock import Clock
 from antiphon.protocols.asterisk import FlushMedia
 from antiphon.transports.asterisk.channel import AsteriskChannel
+from antiphon.transports.asterisk.chunks import SENT_AHEAD, Chunker
 from antiphon.transports.asterisk.encoding import Encoder
 from antiphon.transports.asterisk.messages import command_of
 from antiphon.transports.asterisk.params import AsteriskWebsocketParams
@@ -51,8 +52,6 @@ from antiphon.transports.asterisk.playout import Move, Playout
 log = logging.getLogger(__name__)
 
 _NO_LIMIT_SECS = 86_400.0
-_SENT_AHEAD = "antiphon.asterisk.sent_ahead"
-"""In a frame's metadata: its audio was pushed before."""
 _PATIENCE_SECS = 0.1
 """How often to look where the player is while it does not move."""
 _TAIL_SECS = 0.1
@@ -66,16 +65,6 @@ class _UtteranceEnd(ControlFrame):
     """Goes through the base class's queue behind an utterance's audio; ends here."""
 
     interruptible: bool = field(default=True)
-
-
-@dataclass(slots=True)
-class _Chunk:
-    """Audio on its way to be a chunk of the base class."""
-
-    audio: bytearray
-    cls: type[OutputAudioRawFrame]
-    interruptible: bool
-    end: float
 
 
 class AsteriskOutput(BaseOutputTransport):
@@ -102,7 +91,7 @@ class AsteriskOutput(BaseOutputTransport):
         self._playout = Playout()
         self._volume = params.audio_out_volume
         self._gain = 1.0
-        self._chunk: _Chunk | None = None
+        self._chunker = Chunker(10 * params.audio_out_10ms_chunks)
         self._open = asyncio.Event()
         self._last_audio_at = 0.0
         self._last_interruptible = True
@@ -201,7 +190,7 @@ class AsteriskOutput(BaseOutputTransport):
             self._gain = frame.gain
         elif isinstance(frame, OutputDTMFFrame):
             await self._take_tones(frame)
-        await self._queue_chunk()
+        await self._queue_rest()
         await super()._handle_frame(frame)
 
     async def _take_tones(self, frame: OutputDTMFFrame) -> None:
@@ -229,40 +218,19 @@ class AsteriskOutput(BaseOutputTransport):
         self._last_interruptible = frame.interruptible
         self._last_audio_at = self._clock.monotonic()
         self._open.set()
-        await self._cut(frame, pcm, start)
+        chunks = self._chunker.push(
+            frame, pcm, self.sample_rate, start=start, end=channel.pushed_bytes
+        )
+        for chunk, end in chunks:
+            await self._queue(chunk, end)
 
     def _scaled(self, pcm: bytes) -> bytes:
         volume = self._volume * self._gain
         return pcm if volume == 1.0 else scale_audio(pcm, volume)
 
-    async def _cut(self, frame: OutputAudioRawFrame, pcm: bytes, start: int) -> None:
-        """Give the base class the audio pushed from `start` on, in chunks of one size."""
-        size = self.sample_rate // 100 * 2 * self._params.audio_out_10ms_chunks
-        cls, interruptible = type(frame), frame.interruptible
-        end = self._channel.pushed_bytes
-        chunk = self._chunk
-        if chunk and (chunk.cls is not cls or chunk.interruptible != interruptible):
-            await self._queue_chunk()
-        at = 0
-        while at < len(pcm):
-            chunk = self._chunk
-            if chunk is None:
-                chunk = self._chunk = _Chunk(bytearray(), cls, interruptible, 0.0)
-            taken = min(size - len(chunk.audio), len(pcm) - at)
-            chunk.audio += pcm[at : at + taken]
-            at += taken
-            chunk.end = start + (end - start) * at / len(pcm)
-            if len(chunk.audio) >= size:
-                await self._queue_chunk()
-
-    async def _queue_chunk(self) -> None:
-        chunk, self._chunk = self._chunk, None
-        if chunk is None:
-            return
-        frame = chunk.cls(bytes(chunk.audio), sample_rate=self.sample_rate, num_channels=1)
-        frame.interruptible = chunk.interruptible
-        frame.metadata[_SENT_AHEAD] = True
-        await self._queue(frame, chunk.end)
+    async def _queue_rest(self) -> None:
+        for chunk, end in self._chunker.flush():
+            await self._queue(chunk, end)
 
     async def _queue(self, frame: Frame, end: float) -> None:
         """Have the base class come to `frame` after what it was given before."""
@@ -278,7 +246,7 @@ class AsteriskOutput(BaseOutputTransport):
             self._playout.keep(start, tail, self._channel.played_bytes)
         end = self._channel.pushed_bytes
         self._playout.finish(end)
-        await self._queue_chunk()
+        await self._queue_rest()
         marker = _UtteranceEnd()
         marker.interruptible = interruptible
         await self._queue(marker, end)
@@ -322,7 +290,7 @@ class AsteriskOutput(BaseOutputTransport):
         """Wait until a chunk has been heard; False when it never will be."""
         if frame.transport_destination is not None:
             return False
-        if _SENT_AHEAD in frame.metadata:
+        if SENT_AHEAD in frame.metadata:
             return await self._heard(frame)
         return await self._write_now(frame)
 
@@ -419,9 +387,6 @@ class AsteriskOutput(BaseOutputTransport):
         if self._last_interruptible:
             self._open.clear()
             self._encoder.clear()
-        if self._chunk is not None:
-            self._chunk.end = channel.pushed_bytes
-            if self._chunk.interruptible:
-                self._chunk = None
+        self._chunker.interrupt(channel.pushed_bytes)
         if moves and not self._open.is_set():
             channel.end_utterance()
