@@ -237,6 +237,16 @@ def test_a_reply_of_five_minutes_at_slin48_is_played_bit_exact(stalled: bool) ->
     assert call.asks < 4 * 300 / FRAME
 
 
+def test_a_monologue_of_ten_minutes_in_pieces_loses_nothing() -> None:
+    call = Call(latency=0.03, stalls=[Stall("network", 60.0 * n, 0.8) for n in range(1, 10)])
+    for _ in range(100):  # sentences, as speech synthesis makes them
+        call.say(seconds(6))
+    call.run(640.0)
+    call.check_nothing_lost()
+    assert call.sound() == speech(seconds(600))
+    assert call.flow.confirmed_bytes == call.flow.pushed_bytes
+
+
 def test_a_long_reply_keeps_the_queue_near_high_water() -> None:
     call = Call()
     call.say(seconds(120))

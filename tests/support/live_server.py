@@ -90,13 +90,13 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
     """The port of an application that is served meanwhile."""
-    socket = bind("127.0.0.1", 0)
     web = _Uvicorn(config)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(web.serve([socket]))
-        await web.answers.wait()
-        assert web.started, "the application did not start"
-        try:
-            yield socket.getsockname()[1]
-        finally:
-            web.should_exit = True
+    with bind("127.0.0.1", 0) as socket:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(web.serve([socket]))
+            await web.answers.wait()
+            assert web.started, "the application did not start"
+            try:
+                yield socket.getsockname()[1]
+            finally:
+                web.should_exit = True
