@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from antiphon.testing.asterisk import SimulatedChannel
 from support.live_server import Running, running
 
 pytestmark = pytest.mark.timeout(120)
@@ -42,6 +43,32 @@ async def _ten_at_once(app: Running, *, batches: int) -> None:
     for batch in range(batches):
         await asyncio.gather(*(_call_and_hang_up(app, 10 * batch + n) for n in range(10)))
     await _settled(app)
+
+
+async def test_nothing_outlives_a_telephone_line(tmp_path: Path) -> None:
+    async with running(tmp_path, session_starts_per_minute_per_address=1000) as app:
+        await _lines(app, batches=2)
+        tasks, files = len(asyncio.all_tasks()), _open_files()
+        await _lines(app, batches=5)
+        assert len(asyncio.all_tasks()) <= tasks + 1
+        assert _open_files() <= files + 3
+        assert app.server.manager.totals.by_reason == {"caller_hangup": 35, "connection_lost": 35}
+
+
+async def _lines(app: Running, *, batches: int) -> None:
+    for _ in range(batches):
+        await asyncio.gather(*(_line(app, lost=number % 2 == 1) for number in range(10)))
+    await _settled(app)
+
+
+async def _line(app: Running, *, lost: bool) -> None:
+    async with SimulatedChannel(f"ws://127.0.0.1:{app.port}/ws/asterisk", codec="slin") as channel:
+        await channel.wait_for_command("START_MEDIA_BUFFERING", within_s=20)
+        if lost:
+            channel.abort()
+        else:
+            channel.hang_up()
+            await channel.wait_closed()
 
 
 async def _settled(app: Running) -> None:
