@@ -173,6 +173,12 @@ async def place_call(
     return CallView.model_validate(call.describe())
 
 
+@router.get("/calls", summary="Calls under way", responses=CONFLICT)
+async def list_calls(control: Control) -> list[CallView]:
+    """The calls of this process that have not ended, oldest first."""
+    return [CallView.model_validate(call.describe()) for call in control.book.live]
+
+
 @router.get("/calls/{call_id}", summary="One call", responses={**NOT_FOUND, **CONFLICT})
 async def read_call(control: Control, call_id: CallId) -> CallView:
     """A call of this process, inbound or outbound; ended ones are kept for a while."""
