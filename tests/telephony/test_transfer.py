@@ -14,7 +14,6 @@ from antiphon.telephony.ari import transferring
 from antiphon.telephony.ari.transfer import FINAL, TABLE, Action, Signal, State, TransferMachine
 from antiphon.testing.asterisk.ari import (
     DialOutcome,
-    ExchangeChannel,
     answers,
     busy,
     congested,
@@ -124,12 +123,6 @@ def test_every_state_has_a_way_out_when_the_caller_leaves(state: State):
 # At the exchange.
 
 
-def heard(channel: ExchangeChannel) -> list[str]:
-    """What somebody heard, without the instants between a bridge and the music."""
-    steps = [one for one in channel.heard if one != "silence"]
-    return [one for i, one in enumerate(steps) if i == 0 or steps[i - 1] != one]
-
-
 async def transfer(at: Exchange, mode: TransferMode = BLIND, text: str = "") -> TransferResult:
     return await asyncio.wait_for(
         at.control.transfer("s1", "sales", mode, announcement=text), timeout=10
@@ -141,7 +134,7 @@ async def test_blind_the_caller_hears_music_then_the_target_and_the_agent_is_gon
         caller, call = await at.talking()
         result = await transfer(at)
         assert result == TransferResult(True, "sales", BLIND)
-        assert heard(caller) == ["ringing", "agent", "music", SALES]
+        assert caller.heard_in_turn == ["ringing", "agent", "music", SALES]
         assert at.voice.said == ["settled"], "what the agent said was heard first"
         assert at.voice.left == [("s1", "sales")]
         assert call.state is CallState.TRANSFERRED
@@ -175,7 +168,7 @@ async def test_a_target_that_does_not_answer_leaves_the_caller_with_the_agent(
         result = await transfer(at, mode, "Anna calls about a cello.")
         assert (result.connected, result.reason) == (False, reason)
         assert result.caller_is_with_agent
-        assert heard(caller) == ["ringing", "agent", "music", "agent"]
+        assert caller.heard_in_turn == ["ringing", "agent", "music", "agent"]
         assert at.voice.away_states == [True, False], "the agent was deaf to the target only"
         assert call.state is CallState.TALKING
         assert len(at.asterisk.bridges) == 1
@@ -202,9 +195,9 @@ async def test_attended_the_agent_tells_the_target_and_the_caller_hears_music_me
         assert at.voice.said[-1] == "Anna calls about a cello."
         at.voice.speech_ends.set()
         assert (await going).connected
-        assert heard(target) == ["ringing", "agent", "PJSIP/trunk+agent", "PJSIP/trunk"]
-        assert heard(caller)[:3] == ["ringing", "agent", "music"]
-        assert heard(caller)[-1] == SALES
+        assert target.heard_in_turn == ["ringing", "agent", "PJSIP/trunk+agent", "PJSIP/trunk"]
+        assert caller.heard_in_turn[:3] == ["ringing", "agent", "music"]
+        assert caller.heard_in_turn[-1] == SALES
 
 
 @pytest.mark.parametrize("how", ["hangs up", "presses 2"])

@@ -46,13 +46,20 @@ class ExchangeChannel:
         """Whether it is a WebSocket channel: an agent's leg."""
         return self.endpoint.startswith("WebSocket/")
 
-    def say(self, speech: Speech) -> None:
+    @property
+    def heard_in_turn(self) -> list[str]:
+        """What its far end heard, without the instants of silence between two of them."""
+        steps = [one for one in self.heard if one != "silence"]
+        return [one for i, one in enumerate(steps) if i == 0 or steps[i - 1] != one]
+
+    def say(self, speech: Speech, *, rate: int = RATE) -> None:
         """With media: its far end goes on to say this, as soon as an agent is in its bridge.
 
         Args:
-            speech: PCM16 mono or samples at `RATE`, or a WAV file.
+            speech: PCM16 mono or samples, or a WAV file, which says its own rate.
+            rate: Hz of bytes or samples.
         """
-        self.speech += load_speech(speech, RATE, RATE).tobytes()
+        self.speech += load_speech(speech, rate, RATE).tobytes()
 
     def as_json(self) -> dict[str, Any]:
         """As ARI shows it."""
