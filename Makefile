@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell scripts/find_python.sh)
 ARGS ?=
+# Test processes. Most tests wait for speech to be spoken, so there may be more than cores; 0 for one.
+WORKERS ?= 3
 
 TEST_PACKAGES := chromium redis-server postgresql flite libflite1 nginx-light haproxy
 
@@ -36,7 +38,7 @@ doctor: $(RUN_READY) ## Check this machine and its settings
 
 test: $(DEV_READY) ## Install all that the tests need, and run them
 	@scripts/debian_packages.sh $(TEST_PACKAGES)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(DEV_READY) ## Style, types, import contracts, spelling, docs
 	$(BIN)/ruff check .
