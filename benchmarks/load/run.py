@@ -174,29 +174,24 @@ async def _ramp(target: Target, seconds: float, step: int) -> list[Figures]:
 
 def _show(results: list[Figures]) -> None:
     table = Table(title="One core; zero-cost services; 16 kHz in 20 ms frames")
-    texts = ("server", "transport")
-    numbers = ("calls", "CPU ms/call-s", "core %", "MB/call", "late p50", "late p99")
-    errors = ("heard error p50", "p99")
-    for title in (*texts, *numbers, *errors):
-        table.add_column(title, justify="left" if title in texts else "right")
+    titles = ("calls", "CPU ms/call-s", "core %", "MB/call", "late p50/p99", "heard error")
+    for title in ("server", *titles):
+        table.add_column(title, justify="left" if title == "server" else "right")
     for item in results:
         table.add_row(
-            item.server,
-            item.transport,
+            f"{item.server} {item.transport}",
             str(item.calls),
             f"{item.cpu_ms_per_call_second:.1f}",
             f"{item.core_percent:.0f}",
             f"{item.rss_mb_per_call:.2f}",
-            f"{item.lateness_p50_ms:.1f}",
-            f"{item.lateness_p99_ms:.1f}",
-            _optional(item.position_error_p50_ms),
-            _optional(item.position_error_p99_ms),
+            _pair(item.lateness_p50_ms, item.lateness_p99_ms),
+            _pair(item.position_error_p50_ms, item.position_error_p99_ms),
         )
     Console().print(table)
 
 
-def _optional(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _pair(p50: float | None, p99: float | None) -> str:
+    return "" if p50 is None or p99 is None else f"{p50:.1f} {p99:.1f}"
 
 
 def _targets(servers: str, transports: str) -> list[Target]:
