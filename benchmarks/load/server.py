@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -26,7 +27,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from antiphon.app import create_app
-from antiphon.cli.http_server import uvicorn_config
+from antiphon.cli.http_server import freeze_what_stays, uvicorn_config
 from antiphon.services import catalog
 from antiphon.settings import Settings
 from antiphon.transports.asterisk import AsteriskWebsocketTransport
@@ -141,6 +142,14 @@ async def positions(request: Request) -> list[tuple[str, float, float]]:
     ]
 
 
+class Server(uvicorn.Server):
+    """As `antiphon serve` runs it."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        freeze_what_stays()
+
+
 def main() -> None:
     """Serve until killed."""
     kind, port = sys.argv[1], int(sys.argv[2])
@@ -154,7 +163,7 @@ def main() -> None:
         app, settings = stock(smart_turn=kind == "stock-smart-turn"), Settings()
     config = uvicorn_config(app, settings)
     config.host, config.port = "127.0.0.1", port
-    uvicorn.Server(config).run()
+    (Server if kind == "antiphon" else uvicorn.Server)(config).run()
 
 
 if __name__ == "__main__":
