@@ -47,16 +47,17 @@ class Conditioner:
 
     Args:
         sample_rate: Hz of the audio given to `process`.
-        source_sample_rate: Hz at which the caller's audio entered the server, if known. At more
-            than 8000 it may still be a telephone's, raised by an exchange on its way: that is found
-            out from the energy above 4.3 kHz.
+        source_sample_rate: Hz at which the caller's audio entered the server, if known; else it is
+            found out from the energy above 4.3 kHz.
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, source_sample_rate: int | None = None):
         self.sample_rate = sample_rate
         known = source_sample_rate if source_sample_rate is not None else sample_rate
         self._narrow = known <= NARROW_BAND_RATE
-        self._band = None if self._narrow else _BandMeter()
+        # To change the noise in mid-call spoils the line that has been learnt: a source whose rate
+        # is known keeps its band, even if an exchange raised telephone audio to that rate.
+        self._band = None if self._narrow or source_sample_rate is not None else _BandMeter()
         self._noise_at = 0
         self._resampler: Any = None
 
