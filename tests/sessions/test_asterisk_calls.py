@@ -8,11 +8,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from antiphon.domain import events as facts
-from antiphon.domain.events import EventBody
 from antiphon.sessions.session import Session
 from antiphon.testing.asterisk import SimulatedAsteriskServer, SimulatedChannel
 from antiphon.testing.asterisk.channel import Channel
 from support.live_server import Running, running
+from support.live_sessions import fact
 
 CALLER_AUDIO = Path(facts.__file__).parents[1] / "cli" / "caller" / "audio"
 CART = CALLER_AUDIO / "what-is-in-my-cart.wav"
@@ -49,19 +49,6 @@ async def session_of(app: Running, channel: Channel) -> Session:
         while (session := app.server.manager.find_room(channel.channel_id)) is None:
             await asyncio.sleep(0.01)
     return session
-
-
-async def fact(session: Session, kind: type[EventBody], count: int = 1, **like: Any) -> Any:
-    """The `count`th fact of a kind with these values."""
-    async with asyncio.timeout(30):
-        with session.log.read(from_start=True) as reader:
-            async for event in reader:
-                body = event.body
-                if isinstance(body, kind) and all(getattr(body, k) == v for k, v in like.items()):
-                    count -= 1
-                    if not count:
-                        return body
-    raise AssertionError(f"the session ended without {kind.__name__}")
 
 
 async def greeted(app: Running, channel: Channel) -> Session:

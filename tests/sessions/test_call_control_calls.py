@@ -24,7 +24,8 @@ from antiphon.testing.asterisk.ari import (
     unreachable,
 )
 from support.live_server import running
-from support.telephone_exchange import HUMAN, Exchange, fact, telephone_exchange
+from support.live_sessions import fact
+from support.telephone_exchange import HUMAN, Exchange, telephone_exchange
 
 CART = Path(facts.__file__).parents[1] / "cli" / "caller" / "audio" / "what-is-in-my-cart.wav"
 CART_IS_EMPTY = "Your cart is empty. You can say: add two blue mugs."

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from antiphon.domain.events import EventBody
 from antiphon.sessions.session import Session
 from antiphon.telephony.ari import AriCallControl
 from antiphon.testing.asterisk.ari import ExchangeChannel, SimulatedAri
@@ -16,19 +15,6 @@ from support.live_server import Running, running
 
 HUMAN = "PJSIP/201@trunk"
 """Endpoint of the transfer target `human`."""
-
-
-async def fact(session: Session, kind: type[EventBody], count: int = 1, **like: Any) -> Any:
-    """The `count`th fact of a kind with these values."""
-    async with asyncio.timeout(30):
-        with session.log.read(from_start=True) as reader:
-            async for event in reader:
-                body = event.body
-                if isinstance(body, kind) and all(getattr(body, k) == v for k, v in like.items()):
-                    count -= 1
-                    if not count:
-                        return body
-    raise AssertionError(f"the session ended without {kind.__name__}")
 
 
 @dataclass
