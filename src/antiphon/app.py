@@ -40,7 +40,7 @@ from antiphon.sessions.runtime import AgentRuntime
 from antiphon.sessions.session import Session
 from antiphon.sessions.voice import SessionVoice
 from antiphon.settings import Settings, provider_secrets
-from antiphon.telephony.ari import AriCallControl, AriClient, CallControlConfig
+from antiphon.telephony.ari import AriCallControl, CallControlConfig, ari_client
 from antiphon.telephony.ari.numbers import DialPlan
 from antiphon.transports.telephony import TelephonyCredentials
 
@@ -111,7 +111,8 @@ class Server:
         self._open.push_async_callback(self.writer.close)
         self.authenticator = auth.Authenticator(settings, self.store, self.clock)
         if settings.ari_url:
-            self.call_control = _call_control(settings, SessionVoice(self._session), self.clock)
+            voice = SessionVoice(self._session)
+            self.call_control = _call_control(settings, voice, self.clock)
         runtimes, default = await self._open_agents()
         self.manager = SessionManager(
             settings=settings,
@@ -128,8 +129,8 @@ class Server:
             self._open.push_async_callback(self.call_control.close)
 
     def _session(self, session_id: str) -> Session | None:
-        """A live session."""
-        return next((one for one in self.manager.live if one.id == session_id), None)
+        # The manager comes after the exchange, which the agents' tools need.
+        return self.manager.find(session_id)
 
     async def _open_agents(self) -> tuple[dict[str, AgentRuntime], str]:
         """The default agent must work; others that cannot are left out with a warning."""
@@ -183,10 +184,6 @@ class Server:
 
 
 def _call_control(settings: Settings, voice: SessionVoice, clock: Clock) -> AriCallControl:
-    password = settings.ari_password.get_secret_value() if settings.ari_password else ""
-    client = AriClient(
-        settings.ari_url, settings.ari_username, password, settings.ari_app, clock=clock
-    )
     config = CallControlConfig(
         dial_plan=DialPlan(settings.ari_endpoint, settings.transfer_targets),
         websocket_connection=settings.ari_websocket_connection,
@@ -196,7 +193,7 @@ def _call_control(settings: Settings, voice: SessionVoice, clock: Clock) -> AriC
         music_class=settings.ari_music_class,
         confirm_transfer=settings.transfer_confirm,
     )
-    return AriCallControl(client, config, voice=voice, clock=clock)
+    return AriCallControl(ari_client(settings, clock), config, voice=voice, clock=clock)
 
 
 def _telephony(settings: Settings) -> TelephonyOptions:

@@ -33,18 +33,6 @@ KEY = "a-key-that-is-long-enough"
 PUBLIC = "https://voice.example.com"
 TELNYX_KEY = Ed25519PrivateKey.generate()
 
-STARTS = {
-    Provider.TWILIO: (say.twilio_connected(), say.twilio_start()),
-    Provider.TELNYX: (say.telnyx_connected(), say.telnyx_start()),
-    Provider.PLIVO: (say.plivo_start(),),
-    Provider.EXOTEL: (say.exotel_connected(), say.exotel_start()),
-}
-STOPS = {
-    Provider.TWILIO: say.twilio_stop(),
-    Provider.TELNYX: say.telnyx_stop(),
-    Provider.PLIVO: say.plivo_stop(),
-    Provider.EXOTEL: say.exotel_stop(),
-}
 CALLS = {
     Provider.TWILIO: say.TWILIO_CALL,
     Provider.TELNYX: say.TELNYX_CALL,
@@ -112,8 +100,8 @@ async def _ended(server: Running, session: Session) -> dict[str, Any]:
 async def test_a_call_is_greeted_and_ends_when_the_caller_hangs_up(
     live: Running, provider: Provider
 ) -> None:
-    async with _called(live, *STARTS[provider], room=CALLS[provider]) as (socket, session):
-        await socket.send(STOPS[provider])
+    async with _called(live, *say.STARTS[provider], room=CALLS[provider]) as (socket, session):
+        await socket.send(say.STOPS[provider])
         record = await _ended(live, session)
     assert record["transport"] == provider
     assert record["room"] == CALLS[provider]
@@ -121,14 +109,17 @@ async def test_a_call_is_greeted_and_ends_when_the_caller_hangs_up(
 
 
 async def test_a_closed_stream_is_a_caller_who_hung_up(live: Running) -> None:
-    async with _called(live, *STARTS[Provider.PLIVO], room=say.PLIVO_CALL) as (socket, session):
+    async with _called(live, *say.STARTS[Provider.PLIVO], room=say.PLIVO_CALL) as (socket, session):
         await socket.close()
         record = await _ended(live, session)
     assert record["end_reason"] == "caller_hangup"
 
 
 async def test_a_lost_stream_ends_the_session_at_once(live: Running) -> None:
-    async with _called(live, *STARTS[Provider.TWILIO], room=say.TWILIO_CALL) as (socket, session):
+    async with _called(live, *say.STARTS[Provider.TWILIO], room=say.TWILIO_CALL) as (
+        socket,
+        session,
+    ):
         socket.transport.abort()
         record = await _ended(live, session)
     assert record["end_reason"] == "connection_lost"
@@ -332,7 +323,7 @@ async def test_a_signed_webhook_lets_its_call_in(
     query = f"?{urlencode(parameters)}" if provider is Provider.PLIVO else ""
     called = _called(signed, *opening, path=f"/ws{query}", room=CALLS[provider])
     async with called as (socket, session):
-        await socket.send(STOPS[provider])
+        await socket.send(say.STOPS[provider])
         await _ended(signed, session)
 
 
@@ -361,7 +352,7 @@ async def test_exotel_signs_nothing_and_needs_a_key(signed: Running) -> None:
     assert url == "wss://voice.example.com/ws"
     assert parameters.keys() == {"agent", "token"}
     assert parameters["token"] != KEY, "the stream gets a short-lived ticket"
-    opening = STARTS[Provider.EXOTEL]
+    opening = say.STARTS[Provider.EXOTEL]
     called = _called(signed, *opening, path=f"/ws?{urlencode(parameters)}", room=say.EXOTEL_CALL)
     async with called as (socket, session):
         await socket.send(say.exotel_stop())
@@ -370,7 +361,7 @@ async def test_exotel_signs_nothing_and_needs_a_key(signed: Running) -> None:
 
 @pytest.mark.parametrize("provider", Provider)
 async def test_a_stream_nobody_vouches_for_is_refused(signed: Running, provider: Provider) -> None:
-    assert (await _refusal(signed, *STARTS[provider])).startswith("1008 no valid API key")
+    assert (await _refusal(signed, *say.STARTS[provider])).startswith("1008 no valid API key")
 
 
 @pytest.mark.parametrize("token", ["wrong-key-that-is-long", "ticket.x.y"])
@@ -397,15 +388,17 @@ async def test_a_signed_handshake_needs_nothing_else(signed: Running, provider: 
             "X-Plivo-Signature-V3-Nonce": "7",
         },
     }[provider]
-    called = _called(signed, *STARTS[provider], room=CALLS[provider], additional_headers=headers)
+    called = _called(
+        signed, *say.STARTS[provider], room=CALLS[provider], additional_headers=headers
+    )
     async with called as (socket, session):
-        await socket.send(STOPS[provider])
+        await socket.send(say.STOPS[provider])
         await _ended(signed, session)
 
 
 async def test_exotels_basic_authentication_is_a_key(signed: Running) -> None:
     value = base64.b64encode(f"any:{KEY}".encode()).decode()
-    opening = STARTS[Provider.EXOTEL]
+    opening = say.STARTS[Provider.EXOTEL]
     headers = {"Authorization": f"Basic {value}"}
     called = _called(signed, *opening, room=say.EXOTEL_CALL, additional_headers=headers)
     async with called as (socket, session):
@@ -429,7 +422,7 @@ async def test_a_session_that_is_ended_here_hangs_the_call_up(
 ) -> None:
     path = f"/ws?token={KEY}"
     async with rest_stand_in(monkeypatch) as rest:
-        called = _called(signed, *STARTS[provider], path=path, room=CALLS[provider])
+        called = _called(signed, *say.STARTS[provider], path=path, room=CALLS[provider])
         async with called as (socket, session):
             headers = {"Authorization": f"Bearer {KEY}"}
             await signed.http.post(f"/api/v1/sessions/{session.id}/end", headers=headers)
@@ -445,7 +438,7 @@ async def test_a_call_whose_stream_was_lost_is_hung_up(
 ) -> None:
     path = f"/ws?token={KEY}"
     async with rest_stand_in(monkeypatch) as rest:
-        called = _called(signed, *STARTS[Provider.TELNYX], path=path, room=say.TELNYX_CALL)
+        called = _called(signed, *say.STARTS[Provider.TELNYX], path=path, room=say.TELNYX_CALL)
         async with called as (socket, _):
             socket.transport.abort()
             async with asyncio.timeout(10):

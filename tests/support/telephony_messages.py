@@ -572,3 +572,17 @@ EXOTEL = [
 ]
 
 CONVERSATIONS = [*TWILIO, *TELNYX, *PLIVO, *EXOTEL]
+
+
+STARTS = {
+    Provider.TWILIO: (twilio_connected(), twilio_start()),
+    Provider.TELNYX: (telnyx_connected(), telnyx_start()),
+    Provider.PLIVO: (plivo_start(),),
+    Provider.EXOTEL: (exotel_connected(), exotel_start()),
+}
+STOPS = {
+    Provider.TWILIO: twilio_stop(),
+    Provider.TELNYX: telnyx_stop(),
+    Provider.PLIVO: plivo_stop(),
+    Provider.EXOTEL: exotel_stop(),
+}

@@ -165,20 +165,6 @@ async def board(anyio_backend: str) -> AsyncIterator[Switchboard]:
         yield Switchboard(port, endpoints)
 
 
-STARTS = {
-    Provider.TWILIO: (say.twilio_connected(), say.twilio_start()),
-    Provider.TELNYX: (say.telnyx_connected(), say.telnyx_start()),
-    Provider.PLIVO: (say.plivo_start(),),
-    Provider.EXOTEL: (say.exotel_connected(), say.exotel_start()),
-}
-STOPS = {
-    Provider.TWILIO: say.twilio_stop(),
-    Provider.TELNYX: say.telnyx_stop(),
-    Provider.PLIVO: say.plivo_stop(),
-    Provider.EXOTEL: say.exotel_stop(),
-}
-
-
 def _linear(start: StreamStart, wire: bytes) -> bytes:
     match start.encoding:
         case "ulaw":
@@ -210,7 +196,7 @@ async def test_a_documented_sequence_is_heard_pressed_and_ended(
 async def test_speech_goes_out_in_the_providers_form(
     board: Switchboard, provider: Provider
 ) -> None:
-    async with board.dial(*STARTS[provider]) as ends:
+    async with board.dial(*say.STARTS[provider]) as ends:
         size = ends.peer.start.frame_bytes
         speech = bytes(range(256)) * (size // 100)
         ends.peer.play(speech[: size + 100])
@@ -237,7 +223,7 @@ async def test_speech_goes_out_in_the_providers_form(
 async def test_the_tail_of_speech_is_filled_up_and_sent(
     board: Switchboard, provider: Provider
 ) -> None:
-    async with board.dial(*STARTS[provider]) as ends:
+    async with board.dial(*say.STARTS[provider]) as ends:
         ends.peer.play(b"\1\0" * 10)
         ends.peer.finish_speech()
         (tail,) = await ends.sent(1)
@@ -258,7 +244,7 @@ async def test_the_tail_of_speech_is_filled_up_and_sent(
 async def test_an_interruption_has_the_provider_drop_what_it_holds(
     board: Switchboard, provider: Provider, clear: dict[str, str]
 ) -> None:
-    async with board.dial(*STARTS[provider]) as ends:
+    async with board.dial(*say.STARTS[provider]) as ends:
         size = ends.peer.start.frame_bytes
         ends.peer.play(b"\0\x10" * (size // 2 + 10))
         ends.peer.discard()
@@ -278,7 +264,7 @@ async def test_one_message_is_heard_at_once_at_the_pipelines_rate(
         Provider.PLIVO: say.plivo_media(),
         Provider.EXOTEL: say.exotel_media(bytes(320)),
     }[provider]
-    async with board.dial(*STARTS[provider], session_rate=16_000) as ends:
+    async with board.dial(*say.STARTS[provider], session_rate=16_000) as ends:
         await ends.client.send(media)
         # 20 ms less the filter's 1.5 ms; soxr's stream would hold all of it back.
         heard = await ends.session.heard_all(int(18.4 * 32))
@@ -286,7 +272,7 @@ async def test_one_message_is_heard_at_once_at_the_pipelines_rate(
 
 
 async def test_speech_at_another_rate_goes_out_at_the_wires(board: Switchboard) -> None:
-    async with board.dial(*STARTS[Provider.TWILIO], session_rate=24_000) as ends:
+    async with board.dial(*say.STARTS[Provider.TWILIO], session_rate=24_000) as ends:
         for _ in range(5):
             ends.peer.play(bytes(960))
         sent = await ends.sent(4)
@@ -297,7 +283,7 @@ async def test_speech_at_another_rate_goes_out_at_the_wires(board: Switchboard) 
 async def test_a_payload_that_is_no_base64_is_left_out(board: Switchboard, bad: str) -> None:
     nonsense = json.loads(say.exotel_media())
     nonsense["media"]["payload"] = bad
-    async with board.dial(*STARTS[Provider.EXOTEL]) as ends:
+    async with board.dial(*say.STARTS[Provider.EXOTEL]) as ends:
         await ends.client.send(json.dumps(nonsense))
         await ends.client.send("{nonsense")
         await ends.client.send(b"binary")
@@ -309,7 +295,7 @@ async def test_a_payload_that_is_no_base64_is_left_out(board: Switchboard, bad: 
 
 
 async def test_a_key_no_telephone_has_is_ignored(board: Switchboard) -> None:
-    async with board.dial(*STARTS[Provider.TWILIO]) as ends:
+    async with board.dial(*say.STARTS[Provider.TWILIO]) as ends:
         for key in ("A", "", "10", "5"):
             await ends.client.send(say.twilio_dtmf(key))
         await ends.client.close()
@@ -320,7 +306,7 @@ async def test_a_key_no_telephone_has_is_ignored(board: Switchboard) -> None:
 async def test_what_a_provider_reports_is_logged(
     board: Switchboard, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with board.dial(*STARTS[Provider.TELNYX]) as ends:
+    async with board.dial(*say.STARTS[Provider.TELNYX]) as ends:
         await ends.client.send(say.telnyx_error())
         await ends.client.close()
         await ends.left()
@@ -328,7 +314,7 @@ async def test_what_a_provider_reports_is_logged(
 
 
 async def test_who_hangs_up_while_the_agent_speaks_has_hung_up(board: Switchboard) -> None:
-    async with board.dial(*STARTS[Provider.PLIVO]) as ends:
+    async with board.dial(*say.STARTS[Provider.PLIVO]) as ends:
         closing = asyncio.ensure_future(ends.client.close())
         # The writer finds the socket gone before the reader has read why.
         while not ends.departure.done():
@@ -339,7 +325,7 @@ async def test_who_hangs_up_while_the_agent_speaks_has_hung_up(board: Switchboar
 
 
 async def test_a_lost_socket_is_no_goodbye(board: Switchboard) -> None:
-    async with board.dial(*STARTS[Provider.TWILIO]) as ends:
+    async with board.dial(*say.STARTS[Provider.TWILIO]) as ends:
         ends.client.transport.abort()
         assert (await ends.left()).reason == "lost"
 
@@ -388,7 +374,7 @@ async def _closed(ends: Ends) -> list[dict[str, Any]]:
 async def test_the_end_of_a_session_hangs_up_when_all_is_said(
     board: Switchboard, provider: Provider, rest: RestStandIn
 ) -> None:
-    async with board.dial(*STARTS[provider], credentials=_credentials(rest)) as ends:
+    async with board.dial(*say.STARTS[provider], credentials=_credentials(rest)) as ends:
         for _ in range(5):
             ends.peer.play(bytes(ends.peer.start.frame_bytes))
         ends.peer.close(1000, "agent_hangup")
@@ -402,8 +388,8 @@ async def test_the_end_of_a_session_hangs_up_when_all_is_said(
 async def test_who_hung_up_is_not_hung_up_on(
     board: Switchboard, provider: Provider, rest: RestStandIn
 ) -> None:
-    async with board.dial(*STARTS[provider], credentials=_credentials(rest)) as ends:
-        await ends.client.send(STOPS[provider])
+    async with board.dial(*say.STARTS[provider], credentials=_credentials(rest)) as ends:
+        await ends.client.send(say.STOPS[provider])
         await ends.client.close()
         assert (await ends.left()).reason == "disconnect"
         await ends.peer.hang_up()
@@ -414,7 +400,7 @@ async def test_who_hung_up_is_not_hung_up_on(
 async def test_a_call_whose_socket_was_lost_can_be_hung_up_once(
     board: Switchboard, provider: Provider, rest: RestStandIn
 ) -> None:
-    async with board.dial(*STARTS[provider], credentials=_credentials(rest)) as ends:
+    async with board.dial(*say.STARTS[provider], credentials=_credentials(rest)) as ends:
         ends.client.transport.abort()
         await ends.left()
         await ends.peer.hang_up()
@@ -426,7 +412,7 @@ async def test_a_call_whose_socket_was_lost_can_be_hung_up_once(
 async def test_without_credentials_only_the_stream_is_closed(
     board: Switchboard, provider: Provider, rest: RestStandIn
 ) -> None:
-    async with board.dial(*STARTS[provider]) as ends:
+    async with board.dial(*say.STARTS[provider]) as ends:
         ends.peer.close(1000, "agent_hangup")
         await _closed(ends)
         await ends.left()
@@ -436,7 +422,7 @@ async def test_without_credentials_only_the_stream_is_closed(
 async def test_a_call_that_comes_by_another_stream_is_not_hung_up(
     board: Switchboard, rest: RestStandIn
 ) -> None:
-    async with board.dial(*STARTS[Provider.TWILIO], credentials=_credentials(rest)) as ends:
+    async with board.dial(*say.STARTS[Provider.TWILIO], credentials=_credentials(rest)) as ends:
         ends.peer.close(1000, "replaced by a newer connection", departure="replaced")
         await _closed(ends)
         assert (await ends.left()).reason == "replaced"
@@ -450,7 +436,7 @@ async def test_a_hang_up_that_is_refused_still_closes_the_stream(
     board: Switchboard, wrong: dict[str, str], rest: RestStandIn
 ) -> None:
     provider = Provider(next(iter(wrong)).partition("_")[0])
-    async with board.dial(*STARTS[provider], credentials=_credentials(rest, **wrong)) as ends:
+    async with board.dial(*say.STARTS[provider], credentials=_credentials(rest, **wrong)) as ends:
         ends.peer.close(1000, "agent_hangup")
         await _closed(ends)
         assert (await ends.left()).reason == "agent_hangup"
@@ -465,7 +451,7 @@ async def test_a_rest_that_does_not_answer_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(telephony, "HANG_UP_SECS", 0.1)
     rest.stalls = True
-    async with board.dial(*STARTS[Provider.TWILIO], credentials=_credentials(rest)) as ends:
+    async with board.dial(*say.STARTS[Provider.TWILIO], credentials=_credentials(rest)) as ends:
         ends.peer.close(1000, "agent_hangup")
         await _closed(ends)
         await ends.left()

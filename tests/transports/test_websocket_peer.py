@@ -20,10 +20,10 @@ from antiphon.domain.audio import AudioFormat
 from antiphon.protocols.framing import Disconnect, Message, Ping
 from antiphon.protocols.pcm import PcmCodec
 from antiphon.transports.participant import Departure
+from antiphon.transports.read_ahead import MAX_AHEAD_SECS
 from antiphon.transports.session_transport import SessionTransport
 from antiphon.transports.websocket import (
     ERROR_REPLIES_PER_SEC,
-    MAX_AHEAD_SECS,
     WebsocketPeer,
 )
 from support.live_server import serving

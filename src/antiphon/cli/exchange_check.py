@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from antiphon.cli.findings import Finding
 from antiphon.clock import SystemClock
 from antiphon.settings import Settings
-from antiphon.telephony.ari import AriClient, AriHealth
+from antiphon.telephony.ari import AriHealth, ari_client
 
 
 def check_exchange(settings: Settings) -> Iterator[Finding]:
@@ -29,10 +29,7 @@ def check_exchange(settings: Settings) -> Iterator[Finding]:
 
 
 async def _ask(settings: Settings) -> AriHealth:
-    password = settings.ari_password.get_secret_value() if settings.ari_password else ""
-    client = AriClient(
-        settings.ari_url, settings.ari_username, password, settings.ari_app, clock=SystemClock()
-    )
+    client = ari_client(settings, SystemClock())
     try:
         return await client.health()
     finally:

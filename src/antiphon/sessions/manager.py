@@ -95,13 +95,17 @@ class SessionManager:
         """Whether new sessions are taken."""
         return self._accepting
 
+    def find(self, session_id: str) -> Session | None:
+        """A live session, if there is one by that id."""
+        return self._sessions.get(session_id)
+
     def get(self, session_id: str) -> Session:
         """A live session.
 
         Raises:
             NotFound: there is none by that id.
         """
-        session = self._sessions.get(session_id)
+        session = self.find(session_id)
         if session is None:
             raise NotFound(f"no live session {session_id}", code="session_not_live")
         return session

@@ -212,6 +212,7 @@ class Session:
             peer.close(1000, reason.value)
         self._peers.clear()
         self.log.close()
+        self._quiet.set()
         self.ended.set()
 
     async def end(self, reason: EndReason, *, detail: str = "", last_words: str = "") -> None:
@@ -361,12 +362,7 @@ class Session:
 
     async def settle(self) -> None:
         """Return once the caller has heard what the agent is about to say, or the session ends."""
-        waits = {asyncio.ensure_future(w.wait()) for w in (self._quiet, self.ended)}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await self._quiet.wait()
 
     async def announce(self, text: str) -> None:
         """Have the agent speak `text` and return once it has been heard.
@@ -415,8 +411,7 @@ class Session:
             Conflict: the session has ended.
         """
         self._alive()
-        if not self._away:
-            await self.pipeline.press(digit)
+        await self.pipeline.press(digit)
 
     def set_prompt(self, prompt: str, *, by: str) -> None:
         """Replace the system prompt.

@@ -27,13 +27,11 @@ from antiphon.protocols.framing import (
 )
 from antiphon.transports.outbox import Outbox, OutboxFull
 from antiphon.transports.participant import CallTransport, Departure
+from antiphon.transports.read_ahead import ReadAhead
 from antiphon.transports.resampling import Resampler
 from antiphon.transports.session_transport import SessionTransport
 
 log = logging.getLogger(__name__)
-
-MAX_AHEAD_SECS = 5.0
-"""Audio a peer may send faster than real time before reading is held back."""
 
 ERROR_REPLIES_PER_SEC = 10
 """Error messages sent for a flood of bad messages; the rest are counted, not answered."""
@@ -115,8 +113,7 @@ class WebsocketPeer:
         self._overflowed = asyncio.Event()
         self._close: tuple[int, str] | None = None
         self._errors = (0.0, 0)
-        self._audio_started = 0.0
-        self._audio_secs = 0.0
+        self._read_ahead = ReadAhead(clock)
 
     @property
     def remote(self) -> str:
@@ -277,7 +274,7 @@ class WebsocketPeer:
         session = self._session
         if session is None or not audio.pcm:
             return
-        if (wait := self._ahead(len(audio.pcm) / 2 / audio.sample_rate)) > 0:
+        if (wait := self._read_ahead.take(len(audio.pcm) / 2 / audio.sample_rate)) > 0:
             await asyncio.sleep(wait)
         pcm = audio.pcm
         if audio.sample_rate != session.input_sample_rate:
@@ -285,12 +282,3 @@ class WebsocketPeer:
                 self._from_wire = Resampler(audio.sample_rate, session.input_sample_rate)
             pcm = self._from_wire.process(pcm)
         await session.input().receive(pcm)
-
-    def _ahead(self, secs: float) -> float:
-        """Seconds to hold reading back: the peer has sent more audio than time has passed."""
-        now = self._clock.monotonic()
-        if self._audio_started + self._audio_secs < now:
-            self._audio_started, self._audio_secs = now, 0.0
-        self._audio_secs += secs
-        ahead = self._audio_started + self._audio_secs - now
-        return max(0.0, min(1.0, ahead - MAX_AHEAD_SECS))

@@ -15,7 +15,7 @@ from antiphon.errors import AntiphonError, ClientError
 from antiphon.protocols.asterisk_options import AsteriskOptions
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.request import CallRequest
-from antiphon.sessions.session import Session
+from antiphon.sessions.session import INPUT_SAMPLE_RATE, Session
 from antiphon.transports.asterisk import (
     AcceptedConnection,
     AsteriskWebsocketParams,
@@ -26,6 +26,7 @@ from antiphon.transports.asterisk import (
     read_media_start,
 )
 from antiphon.transports.asterisk.participant import AsteriskParticipant
+from antiphon.transports.session_transport import INPUT_FRAME_MS
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,8 @@ router = APIRouter()
 START_SECS = 10.0
 """Longest wait for MEDIA_START."""
 
-PIPELINE_INPUT_RATE = 16_000
 MAX_OUTPUT_RATE = 48_000
 """No voice has more, whatever the channel's rate."""
-
-INPUT_FRAME_MS = 32
-"""One window of the voice activity detection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def _transport(
     app: Server, connection: Connection, started: StartedChannel
 ) -> AsteriskWebsocketTransport:
     params = AsteriskWebsocketParams(
-        audio_in_sample_rate=PIPELINE_INPUT_RATE,
+        audio_in_sample_rate=INPUT_SAMPLE_RATE,
         audio_out_sample_rate=min(started.sample_rate, MAX_OUTPUT_RATE),
         audio_in_frame_ms=INPUT_FRAME_MS,
     )

@@ -15,6 +15,7 @@ from antiphon.protocols.framing import Disconnect, Dtmf, Message, Ping, epoch_ms
 from antiphon.sessions.manager import Caller
 from antiphon.sessions.request import CallRequest
 from antiphon.sessions.session import Session
+from antiphon.transports.participant import Departure
 from antiphon.transports.websocket import Codec, WebsocketPeer
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,11 @@ class Call(ABC):
             clock=self.server.clock,
         )
 
-    async def talk(self, peer: WebsocketPeer) -> None:
-        """Be in the session until the connection ends."""
+    async def talk(self, peer: WebsocketPeer) -> Departure:
+        """Be in the session until the connection ends; returns how it ended."""
         departure = await peer.run(self.on_message)
         await self.joined.leave(peer, departure)
+        return departure
 
     @property
     def joined(self) -> Session:

@@ -81,8 +81,7 @@ class TelephonyCall(Call):
             clock=self.server.clock,
         )
         await session.join(peer)
-        departure = await peer.run(self.on_message)
-        await self.joined.leave(peer, departure)
+        departure = await self.talk(peer)
         if departure.reason in ("lost", "slow_reader"):
             # The call itself may still be up, with nobody to speak to the caller.
             await peer.hang_up()

@@ -6,7 +6,7 @@ of Asterisk 22 and 23.
 """
 
 from antiphon.telephony.ari.call_control import AriCallControl
-from antiphon.telephony.ari.client import AriClient, AriHealth
+from antiphon.telephony.ari.client import AriClient, AriHealth, ari_client
 from antiphon.telephony.ari.config import CallControlConfig
 from antiphon.telephony.ari.errors import AriRequestError
 from antiphon.telephony.ari.voice import AgentVoice
@@ -18,4 +18,5 @@ __all__ = [
     "AriHealth",
     "AriRequestError",
     "CallControlConfig",
+    "ari_client",
 ]

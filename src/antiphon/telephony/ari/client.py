@@ -20,6 +20,7 @@ import httpx
 
 from antiphon.clock import Clock
 from antiphon.errors import ConfigurationError, Unavailable
+from antiphon.settings import Settings
 from antiphon.telephony.ari.errors import AriRequestError, unreachable
 from antiphon.telephony.ari.events import Backoff, EventSocket, Listener
 from antiphon.telephony.ari.models import AriEvent, Bridge, Channel
@@ -61,6 +62,14 @@ def _base(url: str) -> str:
         )
     path = parts.path.rstrip("/") or "/ari"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def ari_client(settings: Settings, clock: Clock) -> "AriClient":
+    """A client of the exchange that the settings name, not yet opened."""
+    password = settings.ari_password.get_secret_value() if settings.ari_password else ""
+    return AriClient(
+        settings.ari_url, settings.ari_username, password, settings.ari_app, clock=clock
+    )
 
 
 class AriClient:

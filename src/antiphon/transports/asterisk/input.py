@@ -21,15 +21,13 @@ from antiphon.protocols.framing import Rechunker
 from antiphon.transports.asterisk.params import AsteriskWebsocketParams
 from antiphon.transports.asterisk.started import StartedChannel
 from antiphon.transports.participant import Departure
+from antiphon.transports.read_ahead import ReadAhead
 from antiphon.transports.resampling import Resampler
 
 if TYPE_CHECKING:
     from antiphon.transports.asterisk.transport import AsteriskWebsocketTransport
 
 _KEYS = {entry.value: entry for entry in KeypadEntry}
-
-MAX_AHEAD_SECS = 5.0
-"""Audio the peer may send faster than real time before reading is held back."""
 
 
 class AsteriskInput(BaseInputTransport):
@@ -46,14 +44,13 @@ class AsteriskInput(BaseInputTransport):
         super().__init__(params, name=name)
         self._transport = transport
         self._frame_ms = params.audio_in_frame_ms
-        self._clock = clock
         self._ready = asyncio.Event()
         self._resampler: Resampler | None = None
         self._chunks: Rechunker | None = None
         self.is_ending = False
         """Whether the pipeline is ending the call."""
         self._run: asyncio.Task[Departure] | None = None
-        self._began = self._heard_secs = 0.0
+        self._read_ahead = ReadAhead(clock)
 
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
         """Settle the sample rate: the settings' or the pipeline's."""
@@ -114,7 +111,7 @@ class AsteriskInput(BaseInputTransport):
         pcm = started.media.decode(data)
         if self.is_ending or not pcm:
             return
-        if (wait := self._ahead(len(pcm) / 2 / started.sample_rate)) > 0:
+        if (wait := self._read_ahead.take(len(pcm) / 2 / started.sample_rate)) > 0:
             await asyncio.sleep(wait)
         if started.sample_rate != self.sample_rate:
             if self._resampler is None:
@@ -128,11 +125,3 @@ class AsteriskInput(BaseInputTransport):
         """The caller pressed a key; Pipecat has no name for A to D."""
         if digit in _KEYS and not self.is_ending:
             await self.push_frame(InputDTMFFrame(button=_KEYS[digit]))
-
-    def _ahead(self, secs: float) -> float:
-        """Seconds to hold reading back: more audio has come than time has passed."""
-        now = self._clock.monotonic()
-        if self._began + self._heard_secs < now:
-            self._began, self._heard_secs = now, 0.0
-        self._heard_secs += secs
-        return max(0.0, min(1.0, self._began + self._heard_secs - now - MAX_AHEAD_SECS))
